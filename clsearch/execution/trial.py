@@ -1,0 +1,193 @@
+"""The Tune trainable: one job learned in a trial process, its life written to the store, its tasks told to Tune."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from clsearch.errors import UsageError
+from clsearch.execution.job import Job, make_request
+from clsearch.execution.objective import ranked, score_settings
+from clsearch.learning.request import SequenceResult, TaskReport
+from clsearch.results.store import Store, open_store
+from clsearch.spec.sweep import SweepSpec
+
+if TYPE_CHECKING:
+    from clsearch.layers.workers import Workers  # imports torch, which a driver does not need
+
+# What learns a request: `learning.sequence.run_sequence`, or a stand-in with its signature.
+Learner = Callable[..., SequenceResult]
+Report = Callable[[dict[str, Any]], None]
+
+_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY", re.IGNORECASE)
+
+
+def run_trial(config: dict[str, Any], spec: SweepSpec, store_uri: str, learner: Learner | None = None) -> None:
+    """Learn the job in `config` and report to Tune: one dict per finished task, then one with `status`.
+
+    Status is `complete`, `failed` (with cause and traceback; the outcome says so), or `refused`: a UsageError, whose
+    verdict is the driver's, for it may be the setting's fault or the machine's. Raises only where worker processes
+    were lost, so that Tune tries again.
+    """
+    from ray import tune
+
+    job = Job.from_config(config)
+    store = open_store(store_uri, create=False)
+    started = time.time()
+    attempt = begin_attempt(store, spec.name, job)
+    try:
+        result = _learn(spec, job, store, attempt, learner, tune.report)
+        final: dict[str, Any] = {"status": "complete"}
+        if job.phase == "search":
+            outcome = conclude(spec, job, store, result, started)
+            store.put_json(store.outcome_path(spec.name, job.trial), outcome)
+            final = {name: outcome[name] for name in ("status", "cause", "objective")}
+        tune.report(final)
+    except UsageError as error:
+        tune.report({"status": "refused", "cause": redact(str(error))})
+    except Exception as error:
+        if _workers_were_lost(error):
+            raise
+        cause = describe(error)
+        if job.phase == "search":
+            outcome = failed_outcome(cause, wall_seconds=time.time() - started)
+            store.put_json(store.outcome_path(spec.name, job.trial), outcome)
+        tune.report({"status": "failed", "cause": cause, "traceback": redact(traceback.format_exc())})
+
+
+def begin_attempt(store: Store, sweep: str, job: Job) -> int:
+    """Write the next free attempt of the job's trial; returns its number, from 1."""
+    attempt = {
+        "started_at": _now(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "phase": job.phase,
+        "run_seed": job.run_seed,
+        "order_seed": job.order_seed,
+    }
+    for number in itertools.count(1):
+        if store.put_json(store.attempt_path(sweep, job.trial, number), attempt):
+            return number
+    raise AssertionError("unreachable")
+
+
+def conclude(spec: SweepSpec, job: Job, store: Store, result: SequenceResult, started: float) -> dict[str, Any]:
+    """The outcome of a learned sequence: the objective of each eval setting from its rows, the best one first."""
+    rows = store.read_rows(
+        spec.name, trial=job.trial, phase=job.phase, order_seed=job.order_seed, run_seed=job.run_seed
+    )
+    scores = score_settings(rows, result.tasks_total, spec.objective.metric, job.eval_settings, "validation")
+    order = ranked(scores, spec.objective.direction)
+    seconds = {
+        "learn_seconds": result.learn_seconds,
+        "evaluate_seconds": result.evaluate_seconds,
+        "wall_seconds": time.time() - started,
+    }
+    if not order:
+        return failed_outcome(f"ValueError: the objective {spec.objective.metric} is not a number", **seconds)
+    return {
+        "status": "complete",
+        "tasks_learned": result.tasks_total,
+        "tasks_total": result.tasks_total,
+        "objective": scores[order[0]],
+        "eval_setting": dict(job.eval_settings[order[0]]),
+        "objectives": [[dict(job.eval_settings[i]), scores[i]] for i in order],
+        "cause": None,
+        **seconds,
+        "stages_reused": result.stages_reused,
+        "stages_learned": result.stages_learned,
+        "finished_at": _now(),
+    }
+
+
+def failed_outcome(cause: str, tasks_learned: int = 0, **seconds: float) -> dict[str, Any]:
+    """The outcome of a trial that ended with an error."""
+    return {
+        "status": "failed",
+        "tasks_learned": tasks_learned,
+        "tasks_total": None,
+        "objective": None,
+        "eval_setting": None,
+        "objectives": [],
+        "cause": cause,
+        "learn_seconds": 0.0,
+        "evaluate_seconds": 0.0,
+        "wall_seconds": 0.0,
+        **seconds,
+        "stages_reused": 0,
+        "stages_learned": 0,
+        "finished_at": _now(),
+    }
+
+
+def describe(error: BaseException) -> str:
+    """`Type: message` in one line, without secrets."""
+    lines = str(error).strip().splitlines()
+    return redact(f"{type(error).__name__}: {lines[0] if lines else ''}")[:500]
+
+
+def redact(text: str) -> str:
+    """The text without the values of environment variables that hold secrets."""
+    for name, value in os.environ.items():
+        if _SECRET_NAME.search(name) and len(value) >= 8:
+            text = text.replace(value, "***")
+    return text
+
+
+def task_report(report: TaskReport) -> dict[str, Any]:
+    """What Tune is told of a finished task."""
+    return {
+        "task": report.task,
+        "tasks_total": report.tasks_total,
+        "metric": report.metric,
+        "learn_seconds": report.learn_seconds,
+        "evaluate_seconds": report.evaluate_seconds,
+        "reused": report.reused,
+    }
+
+
+def learn_here(
+    spec: SweepSpec, job: Job, store: Store, attempt: int, learner: Learner | None, workers: Workers, report: Report
+) -> SequenceResult:
+    """Run the job's sequence in this process, as one of `workers`; `report` is told of every finished task."""
+    import torch
+
+    if learner is None:
+        from clsearch.learning.sequence import run_sequence
+
+        learner = run_sequence
+    # Sums are split over threads: a fixed number of them gives the same bits in every attempt.
+    torch.set_num_threads(max(1, int(spec.cpus_per_worker)))
+    request = make_request(spec, job, attempt)
+    return learner(request, store, workers, lambda task: report(task_report(task)))
+
+
+def _learn(
+    spec: SweepSpec, job: Job, store: Store, attempt: int, learner: Learner | None, report: Report
+) -> SequenceResult:
+    if spec.runner == "train":
+        from clsearch.execution.workers import learn_on_workers
+
+        return learn_on_workers(spec, job, store.uri, attempt, learner)
+    from clsearch.layers.workers import Workers
+
+    return learn_here(spec, job, store, attempt, learner, Workers(), report)
+
+
+def _workers_were_lost(error: Exception) -> bool:
+    """Whether a Ray Train run ended because its processes or machines went away, not because code raised."""
+    from ray.exceptions import RayError, RayTaskError
+
+    failures = list(getattr(error, "worker_failures", {}).values())
+    return bool(failures) and all(isinstance(e, RayError) and not isinstance(e, RayTaskError) for e in failures)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,115 @@
+"""The rows of one stage: made once, written once, and read back by a run that finds them there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from clsearch.benchmarks.streams import Stream, Task
+from clsearch.learning.provenance import provenance
+from clsearch.learning.request import SequenceRequest
+from clsearch.results.rows import decode, rows_table
+from clsearch.results.store import Store, StoreError
+from clsearch.spec.keys import ENGINE_NUMERICS, eval_hash
+from clsearch.spec.settings import MethodSettings
+
+Counts = tuple[Sequence[int], Sequence[int]]  # correct and total, per task evaluated
+
+
+@dataclass(frozen=True)
+class StageRows:
+    """What all rows of a stage have in common."""
+
+    request: SequenceRequest
+    stream: Stream[Any]
+    settings: MethodSettings
+    task_learned: int
+    key: str
+    record: Mapping[str, Any]
+    workers: int
+    eval_seconds: float
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def write(
+        self, store: Store, eval_setting: Mapping[str, Any], tasks: Sequence[Task], counts: Mapping[str, Counts]
+    ) -> None:
+        """Put the rows of one eval setting; raises StoreConflict where other counts are there already."""
+        request = self.request
+        rows = [
+            self._row(eval_setting, task, split, right, total)
+            for split, (correct, totals) in counts.items()
+            for task, right, total in zip(tasks, correct, totals, strict=True)
+        ]
+        types = {name: type(value) for name, value in request.parameters.items()}
+        store.put_rows(stage_rows_path(store, request, self.task_learned, eval_setting), rows_table(rows, types))
+
+    def _row(
+        self, eval_setting: Mapping[str, Any], task: Task, split: str, correct: int, count: int
+    ) -> dict[str, Any]:
+        request = self.request
+        return {
+            "sweep": request.sweep,
+            "trial": request.trial,
+            "phase": request.phase,
+            "protocol": request.protocol,
+            "method": request.method,
+            "backbone": request.backbone,
+            "benchmark": request.benchmark,
+            "order_seed": request.order_seed,
+            "run_seed": request.run_seed,
+            "tasks_total": len(self.stream.tasks),
+            "task_learned": self.task_learned,
+            "task_evaluated": task.index,
+            "task_name": task.name,
+            "split": split,
+            "validation_source": task.validation_source,
+            "eval_setting": dict(eval_setting),
+            "correct": correct,
+            "count": count,
+            "stage_key": self.key,
+            "numerics": {"engine": ENGINE_NUMERICS, request.method: self.settings.numerics},
+            "trained_parameters": self.record["trained_parameters"],
+            "stored_parameters": self.record["stored_parameters"],
+            "train_seconds": self.record["learn_seconds"],
+            "eval_seconds": self.eval_seconds / len(request.eval_settings),
+            "workers": self.workers,
+            "device": "cpu",
+            "attempt": request.attempt,
+            "started_at": self.started_at,
+            "data_digest": self.stream.digest,
+            "setting": request.settings,
+            **provenance(),
+            **{f"param_{name}": value for name, value in request.parameters.items()},
+        }
+
+
+def stage_rows_path(store: Store, request: SequenceRequest, task: int, eval_setting: Mapping[str, Any]) -> str:
+    """Where the rows of one stage under one eval setting belong."""
+    return store.rows_path(
+        request.sweep, request.trial, request.phase, request.order_seed, request.run_seed, task, eval_hash(eval_setting)
+    )
+
+
+def stored_counts(
+    store: Store, request: SequenceRequest, task: int, eval_setting: Mapping[str, Any], key: str
+) -> list[tuple[int, int, int]] | None:
+    """(task evaluated, correct, count) of the first split, if the stage's rows are there; None if they are not.
+
+    Raises StoreError where the file is damaged, or holds another stage's rows: the data, the weights or a numerics
+    version changed under the sweep's name.
+    """
+    path = stage_rows_path(store, request, task, eval_setting)
+    try:
+        table = decode(store.get(path), f"{store.uri}/{path}")
+    except FileNotFoundError:
+        return None
+    rows = table.to_pylist()
+    if any(row["stage_key"] != key for row in rows):
+        raise StoreError(
+            f"row file {store.uri}/{path} belongs to another stage than this command would learn: data, weights or a "
+            "numerics version have changed since. Give the sweep another name to learn anew; the old rows stay"
+        )
+    wanted = [row for row in rows if row["split"] == request.splits[0]]
+    return [(row["task_evaluated"], row["correct"], row["count"]) for row in wanted] if wanted else None

@@ -1,0 +1,268 @@
+"""One task sequence: for each task learn, checkpoint, evaluate, write rows; whatever the store holds is not done again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from clsearch.backbones.load import PRECISIONS, load_backbone, weights_digest
+from clsearch.benchmarks.streams import Stream, Task, TestedTask, open_stream
+from clsearch.layers.workers import Workers
+from clsearch.learning.checkpoint import Checkpoint, DamagedCheckpoint, decode, encode
+from clsearch.learning.evaluation import EVALUATION_BATCH, count_correct
+from clsearch.learning.optimisation import fit, in_order, preparation
+from clsearch.learning.request import SequenceRequest, SequenceResult, TaskReport
+from clsearch.learning.rows import StageRows, stored_counts
+from clsearch.methods import METHODS
+from clsearch.methods.base import Batch, Method, StreamInfo, TaskInfo
+from clsearch.results.metrics import METRICS
+from clsearch.results.store import Store, StoreError
+from clsearch.spec.keys import stage_key
+from clsearch.spec.settings import MethodSettings, acts, fields, make_settings
+
+Report = Callable[[TaskReport], None]
+
+
+@dataclass
+class _Sequence:
+    """What the stages of one sequence share."""
+
+    request: SequenceRequest
+    store: Store
+    workers: Workers
+    settings: MethodSettings
+    stream: Stream[Any]
+    backbone: Any
+    progress: Callable[[int, int, int], None] | None
+    correct: np.ndarray[Any, Any] = field(init=False)  # [eval setting, task learned, task evaluated], first split
+    count: np.ndarray[Any, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        total = len(self.stream.tasks)
+        self.correct = np.zeros((len(self.request.eval_settings), total, total), dtype=np.int64)
+        self.count = np.zeros_like(self.correct)
+        self.prepare = preparation(self.stream.normalize, PRECISIONS[self.request.precision])
+
+
+def run_sequence(
+    request: SequenceRequest,
+    store: Store,
+    workers: Workers | None = None,
+    report: Report = lambda _: None,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> SequenceResult:
+    """Bring every stage of the sequence, and its rows, into the store.
+
+    Args:
+        report: told of each task after its rows are in the store, in task order, stored ones included (rank 0 only).
+        progress: told (task, steps done, steps in all) while a task is learned.
+
+    Raises:
+        UsageError: unknown names, missing files or weights.
+        StoreError: a damaged checkpoint or row file, or rows that contradict those already there.
+        Diverged: the loss is no number any more.
+    """
+    workers = workers or Workers()
+    settings = make_settings(request.method, request.settings, f"method '{request.method}'")
+    stream: Stream[Any] = open_stream(
+        request.benchmark, request.order_seed, with_test="test" in request.splits, tasks=request.max_tasks
+    )
+    backbone = load_backbone(request.backbone, request.precision)
+    sequence = _Sequence(request, store, workers, settings, stream, backbone, progress)
+    keys = stage_keys(request, settings, stream, weights_digest(backbone))
+    method = make_method(request, settings, stream, backbone, workers)
+
+    done = workers.broadcast([_read_stored(sequence, t, key) for t, key in enumerate(keys, 1)] if not workers.rank else 0)
+    started = _resume_from(sequence, keys, done)
+    result = [0, 0, 0.0, 0.0]  # stages learned, reused; seconds learning, evaluating
+    records: list[dict[str, Any]] = [{} for _ in keys]
+    if started:
+        records[started - 1] = _load(sequence, method, keys[started - 1]).record
+    for t, key in enumerate(keys, 1):
+        task = stream.tasks[t - 1]
+        learn_seconds = evaluate_seconds = 0.0
+        if reused := t <= started or started < 0:
+            result[1] += 1
+        else:
+            learn_seconds, records[t - 1], reused = _learn(sequence, method, task, key)
+            result[1 if reused else 0] += 1
+        if not done[t - 1]:
+            evaluate_seconds = _evaluate(sequence, method, t, key, records[t - 1])
+        result[2] += learn_seconds
+        result[3] += evaluate_seconds
+        if request.keep == "last" and t > max(started, 1) and not workers.rank:
+            store.delete(store.stage_path(keys[t - 2]))
+        if not workers.rank:
+            report(TaskReport(t, len(keys), _live(sequence, t), learn_seconds, evaluate_seconds, bool(reused)))
+    return SequenceResult(len(keys), int(result[0]), int(result[1]), result[2], result[3], tuple(records))
+
+
+def stage_keys(
+    request: SequenceRequest, settings: MethodSettings, stream: Stream[Any], weights: str
+) -> tuple[str, ...]:
+    """The key of every stage, in task order (see the design's contract): what learns it, from what, on what."""
+    acting = {name: getattr(settings, name) for name in fields(request.method) if acts(request.method, name) != "eval"}
+    facts: dict[str, Any] = {
+        "method": request.method,
+        "numerics": settings.numerics,
+        "settings": acting,
+        "backbone": request.backbone,
+        "weights": weights,
+        "precision": request.precision,
+        "run_seed": request.run_seed,
+        "order_seed": request.order_seed,
+    }
+    if settings.reads_tasks_total:
+        facts["tasks_total"] = len(stream.tasks)
+    keys: list[str] = []
+    for task in stream.tasks:
+        keys.append(stage_key(keys[-1] if keys else None, facts | {"data": stream.task_digest(task.index)}))
+    return tuple(keys)
+
+
+def make_method(
+    request: SequenceRequest, settings: MethodSettings, stream: Stream[Any], backbone: Any, workers: Workers
+) -> Method:
+    """The request's method on a backbone of its own, before its first task."""
+    total = len(stream.tasks) if settings.reads_tasks_total else None
+    info = StreamInfo(stream.class_names, stream.templates, total)
+    return METHODS[request.method](settings, backbone, info, request.run_seed, workers)
+
+
+def _read_stored(sequence: _Sequence, t: int, key: str) -> bool:
+    """Whether all rows of stage t are in the store already; takes over their counts for the live figure."""
+    for i, eval_setting in enumerate(sequence.request.eval_settings):
+        counts = stored_counts(sequence.store, sequence.request, t, eval_setting, key)
+        if counts is None:
+            return False
+        for evaluated, correct, count in counts:
+            sequence.correct[i, t - 1, evaluated - 1] = correct
+            sequence.count[i, t - 1, evaluated - 1] = count
+    return True
+
+
+def _resume_from(sequence: _Sequence, keys: tuple[str, ...], done: list[bool]) -> int:
+    """The stage to load before going on: 0 for a fresh start, -1 where every row is there and nothing is needed."""
+    if all(done):
+        return -1
+    first = done.index(False) + 1
+    if sequence.request.keep == "none":
+        return 0
+    exists = sequence.workers.broadcast(
+        [sequence.store.exists(sequence.store.stage_path(key)) for key in keys[:first]]
+        if not sequence.workers.rank
+        else None
+    )
+    # The first stage that lacks rows must be evaluated, so it or one before it is where learning goes on.
+    return max((t for t in range(1, first + 1) if exists[t - 1]), default=0)
+
+
+def _load(sequence: _Sequence, method: Method, key: str) -> Checkpoint:
+    path = sequence.store.stage_path(key)
+    try:
+        checkpoint = decode(sequence.store.get(path))
+        method.load_state(checkpoint.state)
+    except (DamagedCheckpoint, KeyError) as error:
+        raise StoreError(
+            f"checkpoint {sequence.store.uri}/{path} is damaged ({error}): remove it, and the same command learns this "
+            "stage again"
+        ) from error
+    return checkpoint
+
+
+def _learn(sequence: _Sequence, method: Method, task: Task, key: str) -> tuple[float, dict[str, Any], bool]:
+    """Learn one task, or take it from the store; seconds, the stage's record, and whether it was there already."""
+    request, store, workers = sequence.request, sequence.store, sequence.workers
+    path = store.stage_path(key)
+    keeps = request.keep != "none"
+    if keeps and workers.broadcast(store.exists(path) if not workers.rank else None):
+        return 0.0, _load(sequence, method, key).record, True
+    begun = time.perf_counter()
+    data = _TaskData(sequence, task)
+    method.begin_task(TaskInfo(task.index, task.name, task.classes), data)
+    trained = method.trained_parameters()
+    if method.parameter_groups():
+        told = sequence.progress
+        fit(
+            method, data.train, sequence.prepare, (request.run_seed, task.index, "learn"), workers,
+            progress=None if told is None else lambda step, steps: told(task.index, step, steps),
+        )  # fmt: skip
+    method.end_task(data)
+    seconds = time.perf_counter() - begun
+    record = {
+        "task": task.index,
+        "task_name": task.name,
+        "trained_parameters": trained,
+        "stored_parameters": method.stored_parameters(),
+        "learn_seconds": seconds,
+        "method": method.record(),
+    }
+    if keeps and not workers.rank and not store.put(path, encode(Checkpoint(method.state(), record))):
+        # Somebody else learned the same stage meanwhile; its checkpoint counts, so that rows agree with what is stored.
+        record = _load(sequence, method, key).record
+    workers.barrier()
+    return seconds, record, False
+
+
+def _evaluate(sequence: _Sequence, method: Method, t: int, key: str, record: dict[str, Any]) -> float:
+    """Evaluate stage t under the whole grid and write its rows, one file an eval setting."""
+    request, stream, workers = sequence.request, sequence.stream, sequence.workers
+    begun = time.perf_counter()
+    evaluated = [task for task in stream.tasks if stream.kind == "cross_domain" or task.index <= t]
+    counts = {}
+    for split in request.splits:
+        sets = [examples_of(task, split) for task in evaluated]
+        correct = count_correct(method, sets, request.eval_settings, sequence.prepare, workers)
+        counts[split] = correct, [len(examples) for examples in sets]
+    seconds = time.perf_counter() - begun
+    if not workers.rank:
+        rows = StageRows(request, stream, sequence.settings, t, key, record, workers.size, seconds)
+        for i, eval_setting in enumerate(request.eval_settings):
+            by_split = {split: (correct[i], totals) for split, (correct, totals) in counts.items()}
+            rows.write(sequence.store, eval_setting, evaluated, by_split)
+            first = by_split[request.splits[0]]
+            for task, right, total in zip(evaluated, *first, strict=True):
+                sequence.correct[i, t - 1, task.index - 1] = right
+                sequence.count[i, t - 1, task.index - 1] = total
+    workers.barrier()
+    return seconds
+
+
+def examples_of(task: Task, split: Literal["validation", "test"]) -> Any:
+    """The task's examples of a split; `test` exists only on a task that was opened for confirmation."""
+    if split == "validation":
+        return task.validation
+    if not isinstance(task, TestedTask):
+        raise TypeError("this stream was opened without test images")
+    return task.test
+
+
+def _live(sequence: _Sequence, t: int) -> float:
+    """The request's metric after task t, of the best eval setting so far."""
+    metric = METRICS[sequence.request.metric]
+    return max(float(metric(c[:t, :t], n[:t, :t])) for c, n in zip(sequence.correct, sequence.count, strict=True))
+
+
+class _TaskData:
+    """The data of one task as its method sees it (methods.base.TaskData)."""
+
+    def __init__(self, sequence: _Sequence, task: Task) -> None:
+        self._sequence, self._task = sequence, task
+        self._views = {"train": task.learn.train, "inner": task.learn.inner}
+        if not sequence.settings.reads_inner:
+            self._views = {"train": task.learn.together()}
+        self.train = self._views["train"]
+
+    def batches(self, view: Literal["train", "inner"]) -> Iterator[Batch]:
+        sequence = self._sequence
+        address = (sequence.request.run_seed, self._task.index, view)
+        return in_order(self._views[view], EVALUATION_BATCH, sequence.prepare, address, sequence.workers)
+
+    def preliminary_fit(self, method: Method, epochs: int, purpose: str) -> None:
+        sequence = self._sequence
+        address = (sequence.request.run_seed, self._task.index, purpose)
+        fit(method, self.train, sequence.prepare, address, sequence.workers, epochs=epochs)

@@ -1,0 +1,62 @@
+"""One name, one sweep: the identity a store holds under a name, and the refusal of another under the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from clsearch.errors import UsageError
+from clsearch.results.store import Store
+from clsearch.spec.parameters import show
+from clsearch.spec.sweep import SweepSpec
+
+
+def check_identity(spec: SweepSpec, store: Store) -> bool:
+    """Whether the store knows this sweep already; raises UsageError with the difference if it knows another one."""
+    path = store.sweep_path(spec.name)
+    try:
+        stored = store.get_json(path)
+    except FileNotFoundError:
+        return False
+    lines = difference(stored, spec.identity())
+    if lines:
+        raise UsageError(
+            f"sweep '{spec.name}' in {store.uri} was another sweep (stored -> asked): {'; '.join(lines)}. "
+            f"Give this one its own name (name={spec.name}_2), or ask again as it was"
+        )
+    return True
+
+
+def register(spec: SweepSpec, store: Store) -> None:
+    """Write the sweep's identity, once; raises UsageError if the store has another under this name."""
+    # Checked also after writing: another driver may have been first.
+    if not check_identity(spec, store) and not store.put_json(store.sweep_path(spec.name), spec.identity()):
+        check_identity(spec, store)
+
+
+def difference(stored: Any, asked: Any) -> list[str]:
+    """`key: stored -> asked` for each differing key, with dots."""
+    before, after = _leaves(stored), _leaves(asked)
+    return [
+        f"{key}: {_text(before, key)} -> {_text(after, key)}"
+        for key in sorted(before.keys() | after.keys())
+        if key not in before or key not in after or not _same(before[key], after[key])
+    ]
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {
+            key: leaf
+            for name, item in value.items()
+            for key, leaf in _leaves(item, f"{path}.{name}" if path else str(name)).items()
+        }
+    return {path: value}
+
+
+def _same(before: Any, after: Any) -> bool:
+    return type(before) is type(after) and bool(before == after)
+
+
+def _text(leaves: Mapping[str, Any], key: str) -> str:
+    return show(leaves[key]) if key in leaves else "nothing"

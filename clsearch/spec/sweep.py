@@ -1,0 +1,146 @@
+"""A sweep as it was asked: validated, frozen, with the source of every value."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from clsearch.spec.keys import digest
+from clsearch.spec.parameters import Parameter
+from clsearch.spec.settings import acts, coerce, column_type, fields
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The metric that chooses a setting, read on validation rows, and which way is better."""
+
+    metric: str
+    direction: Literal["max", "min"]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Which sampler proposes, and after how many trials of random proposals."""
+
+    name: str
+    startup: int
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The one pair of seeds under which every trial of the search learns; order 0 is the benchmark's own order."""
+
+    run: int
+    order: int
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """One sweep. Its identity (what is learned and how it is chosen) is hashed; its extent is free to grow."""
+
+    # identity
+    name: str
+    method: str
+    backbone: str
+    benchmark: str
+    protocol: str
+    objective: Objective
+    space: tuple[Parameter, ...]
+    eval_grid: Mapping[str, tuple[Any, ...]]
+    settings: Mapping[str, Any]  # the fixed settings that the sweep states; `full_settings` adds the defaults
+    sampler: Sampler
+    profile: str | None
+    seeds: Seeds
+    precision: str
+    # extent
+    trials: int
+    confirm_pairs: int
+    runner: str
+    workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    max_parallel: int | None  # None: as many as the cluster has room for
+    storage: str | None  # as given; `open_store` resolves it to an absolute URI
+    keep: str
+    # where it comes from
+    file: str
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def full_settings(self, setting: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Every setting of the method: defaults, under the sweep's fixed ones, under `setting` (default: published).
+
+        Eval parameters of the grid stand at their published value; an eval setting is laid over them at evaluation.
+        """
+        defaults = {name: known.default for name, known in fields(self.method).items()}
+        chosen = self.published_setting() if setting is None else setting
+        return defaults | dict(self.settings) | dict(chosen)
+
+    def published_setting(self) -> dict[str, Any]:
+        """The published value of every searched parameter: trial 0."""
+        return {parameter.name: parameter.published for parameter in self.space}
+
+    def eval_settings(self) -> list[dict[str, Any]]:
+        """The eval settings every stage is evaluated under: the product of the grid, the published one first.
+
+        Each names every parameter of the method that acts at evaluation only, also a fixed one, so that equal eval
+        settings of different sweeps have equal hashes.
+        """
+        fixed = {name: value for name, value in self.full_settings().items() if acts(self.method, name) == "eval"}
+        names = sorted(self.eval_grid)
+        return [
+            fixed | dict(zip(names, values, strict=True))
+            for values in itertools.product(*(self.eval_grid[name] for name in names))
+        ]
+
+    def setting_from_json(self, setting: Mapping[str, Any]) -> dict[str, Any]:
+        """A setting as JSON gives it back (lists for tuples), in the method's own types; raises UsageError."""
+        return {name: coerce(self.method, name, value, f"setting of {self.name}") for name, value in setting.items()}
+
+    def column_types(self) -> dict[str, type]:
+        """The type of the row column `param_<name>` for each searched and each grid parameter."""
+        names = [parameter.name for parameter in self.space] + sorted(self.eval_grid)
+        return {name: column_type(self.method, name) for name in names}
+
+    def confirm_seeds(self) -> list[Seeds]:
+        """The fresh pairs of seeds, none of them the search's, in the order in which they are spent."""
+        return [Seeds(self.seeds.run + i, self.seeds.order + i) for i in range(1, self.confirm_pairs + 1)]
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this sweep this sweep, as JSON has it. Extent (trials, workers, storage, ...) is not in it."""
+        searched = {parameter.name for parameter in self.space} | set(self.eval_grid)
+        fixed = {name: _plain(value) for name, value in self.full_settings().items() if name not in searched}
+        return {
+            "method": self.method,
+            "backbone": self.backbone,
+            "benchmark": self.benchmark,
+            "protocol": self.protocol,
+            "objective": {"metric": self.objective.metric, "direction": self.objective.direction},
+            "space": {parameter.name: _plain(parameter.to_json()) for parameter in self.space},
+            "eval_grid": {name: list(values) for name, values in sorted(self.eval_grid.items())},
+            "settings": fixed,
+            "sampler": {"name": self.sampler.name, "startup": self.sampler.startup},
+            "profile": self.profile,
+            "seeds": {"run": self.seeds.run, "order": self.seeds.order},
+            "precision": self.precision,
+        }
+
+    def identity_hash(self) -> str:
+        """SHA-256 of the identity, 64 hexadecimal digits."""
+        return digest(self.identity())
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back: lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def load_sweep(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
+    """The sweep of a name or a path with the command line's `key=value` over it; raises UsageError."""
+    from clsearch.spec.reading import read_sweep
+
+    return read_sweep(name_or_path, overrides)

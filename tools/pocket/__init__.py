@@ -1,0 +1,1 @@
+"""Scripts that make the pocket benchmarks and pre-train the pocket networks."""

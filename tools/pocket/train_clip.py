@@ -1,0 +1,169 @@
+"""Pre-train pocket_clip around a finished pocket_vit, whose blocks stay as they are.
+
+First the text tower learns MiniLM's vectors, which the vision projection has been trained
+towards as well; then both projections and the text tower learn from pictures and captions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clsearch.backbones.pocket import WEIGHTS, build_clip, build_tokenizer, load_pocket_vit
+from tools.pocket import sources
+from tools.pocket.convert import put_vision_tower
+from tools.pocket.make_cache import CACHE, VIEWS
+from tools.pocket.texts import TEMPLATES, load_texts
+from tools.pocket.train_vit import HEADS, Cache
+
+TEMPERATURE = 0.07
+
+
+def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
+    """`model.encode_text` without the columns that are padding in every row."""
+    length = int(tokens.argmax(-1).max()) + 1
+    tokens = tokens[:, :length]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    x = model.ln_final(x)[torch.arange(len(tokens)), tokens.argmax(-1)]
+    return F.normalize(x @ model.text_projection, dim=-1)
+
+
+def rates(seconds: float, peak: float, optimizer: torch.optim.Optimizer) -> Iterator[float]:
+    """Set the learning rate by the clock until the time is up."""
+    start = time.time()
+    while (done := (time.time() - start) / seconds) < 1:
+        rate = peak * min(done / 0.04, 0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        yield done
+
+
+def text_parameters(model: CLIP) -> list[nn.Parameter]:
+    vision = {id(parameter) for parameter in model.visual.parameters()}
+    scale = id(model.logit_scale)
+    return [p for p in model.parameters() if id(p) not in vision and id(p) != scale]
+
+
+def distil(model: CLIP, seconds: float, random: np.random.Generator) -> dict[str, float]:
+    """Cosine to MiniLM's vectors, and the same neighbours within a batch."""
+    texts, vectors, captions = load_texts()
+    tokens = build_tokenizer()(texts)
+    length = tokens.argmax(-1)
+    held = torch.tensor([sources.digest("held out " + text) % 50 == 0 for text in texts])
+    train = (~held).nonzero()[:, 0].numpy()
+    is_caption = torch.from_numpy(train) < captions
+    # Captions are few but matter most.
+    chance = torch.where(is_caption, 3.0, 1.0).double()
+    optimizer = torch.optim.AdamW(text_parameters(model), lr=1e-3, weight_decay=0.02, betas=(0.9, 0.98))
+    step, mean = 0, 0.0
+    for _ in rates(seconds, 1.5e-3, optimizer):
+        pool = train[torch.multinomial(chance, 1024).numpy()]
+        for which in np.array_split(pool[np.argsort(length[pool].numpy())], 8):  # alike in length
+            found, truth = encode_text(model, tokens[which]), vectors[which]
+            loss = 1 - (found * truth).sum(-1).mean()
+            loss = loss + 2 * F.mse_loss(found @ found.T, truth @ truth.T)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(text_parameters(model), 1.0)
+            optimizer.step()
+            step += 1
+            mean += 0.01 * (float(loss.detach()) - mean)
+        if step % 400 == 0:
+            print(f"text {step} loss {mean:.3f}", flush=True)
+    with torch.no_grad():
+        parts = held.nonzero()[:, 0].split(512)
+        cosine = torch.cat([(encode_text(model, tokens[p]) * vectors[p]).sum(-1) for p in parts])
+    return {"text_steps": step, "text_held_out_cosine": round(float(cosine.mean()), 3)}
+
+
+@torch.no_grad()
+def picture_features(cache: Cache) -> Tensor:
+    """pocket_vit's answer to every view, (VIEWS, N, width)."""
+    vit = load_pocket_vit()
+    rows = []
+    everything = np.arange(cache.images.shape[1])
+    for view in range(VIEWS):
+        parts = np.array_split(everything, 32)
+        found = [vit(cache.batch(np.full(len(p), view), p, mirror=False).images) for p in parts]
+        rows.append(torch.cat(found))
+    return torch.stack(rows)
+
+
+def join(model: CLIP, seconds: float, random: np.random.Generator) -> dict[str, float]:
+    """Contrast pictures with captions in templates; the truth is shared as MiniLM sees it."""
+    cache = Cache()
+    pictures = picture_features(cache)
+    texts, vectors, captions = load_texts()
+    tokenizer = build_tokenizer()
+    filled = [tokenizer([one.format(text) for text in texts[:captions]]) for one in TEMPLATES]
+    tokens = torch.stack(filled)
+    learned = [*text_parameters(model), model.visual.proj, model.logit_scale]
+    optimizer = torch.optim.AdamW(learned, lr=3e-4, weight_decay=0.02, betas=(0.9, 0.98))
+    step, mean = 0, 0.0
+    for _ in rates(seconds, 3e-4, optimizer):
+        which = random.choice(cache.train, 256, replace=False)
+        number = cache.caption_of[which]
+        view = random.integers(0, VIEWS, len(which))
+        image = F.normalize(pictures[view, which] @ model.visual.proj, dim=-1)
+        template = torch.from_numpy(random.integers(0, len(TEMPLATES), len(which)))
+        text = encode_text(model, tokens[template, number])
+        truth = (vectors[number] @ vectors[number].T / TEMPERATURE).softmax(-1)
+        logits = model.logit_scale.exp() * image @ text.T
+        contrast = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
+        # The text tower must not forget the words that no caption has.
+        extra = torch.from_numpy(random.integers(captions, len(texts), 128))
+        kept = (encode_text(model, tokenizer([texts[i] for i in extra])) * vectors[extra]).sum(-1)
+        loss = contrast + 2 * (1 - kept.mean())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learned, 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=math.log(50))
+        step += 1
+        mean += 0.02 * (float(loss.detach()) - mean)
+        if step % 100 == 0:
+            print(f"joint {step} loss {mean:.3f} scale {float(model.logit_scale.exp()):.1f}", flush=True)
+    return {"joint_steps": step}
+
+
+def save(model: CLIP) -> None:
+    state = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    save_file(state, WEIGHTS["pocket_clip"])
+
+
+def main(text_seconds: float, joint_seconds: float, seed: int) -> None:
+    torch.manual_seed(seed)
+    torch.set_num_threads(2)
+    random = np.random.default_rng(seed)
+    start = time.time()
+    model = build_clip().train()
+    projection = torch.load(HEADS, weights_only=True)["text_head"].T
+    put_vision_tower(load_pocket_vit(), model, projection)
+    record: dict[str, float] = distil(model, text_seconds, random)
+    save(model)
+    record |= join(model, joint_seconds, random)
+    save(model)
+    record["seconds"] = round(time.time() - start)
+    (CACHE / "train_clip.json").write_text(json.dumps(record))
+    print(record)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--text-seconds", type=float, default=360)
+    parser.add_argument("--joint-seconds", type=float, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    main(args.text_seconds, args.joint_seconds, args.seed)
