@@ -1,4 +1,4 @@
-"""Hyper-parameter search for continual learning with adapters: learn task sequences, keep every count, rank what is whole."""
+"""Hyper-parameter search for continual learning with adapters, from the question to a ranked answer."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -74,7 +75,7 @@ class SeaweedServer:
                 client.put_object(Bucket="readiness", Key="probe", Body=b"ready")
                 assert client.get_object(Bucket="readiness", Key="probe")["Body"].read() == b"ready"
                 return
-            except Exception as error:  # noqa: BLE001 - anything may go wrong while it starts; the last is shown
+            except Exception as error:  # anything may go wrong while it starts; the last is shown
                 assert self.process is not None
                 if self.process.poll() is not None or time.monotonic() > end:
                     tail = (self.folder / "weed.log").read_text(errors="replace")[-2000:]
@@ -105,10 +106,9 @@ class SeaweedServer:
     def create_bucket(self, name: str) -> str:
         """Make the bucket if it is not there; its `s3://` URI."""
         client = self.client()
-        try:
+        there = (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists)
+        with contextlib.suppress(*there):
             client.create_bucket(Bucket=name)
-        except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
-            pass
         return f"s3://{name}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,7 +26,8 @@ class CLIPBackbone(nn.Module):
         for _, block in self._blocks():
             block.attn = SplitAttention(block.attn)
         self.model.eval().requires_grad_(False)
-        self.width: int = model.positional_embedding.shape[1]
+        self.width: int = model.text_projection.shape[1]
+        self.image_size: int = model.visual.image_size[0]
 
     def features(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W), normalised, to unit image features (B, d)."""
@@ -89,5 +89,3 @@ def check_activation(model: Any, pretrained: str) -> None:
     block = model.visual.transformer.resblocks[0]
     if pretrained == "openai" and type(block.mlp.gelu).__name__ != "QuickGELU":
         raise ValueError("OpenAI's CLIP weights need QuickGELU: use a '-quickgelu' model name or the tag 'openai'")
-
-

@@ -14,8 +14,7 @@ from clsearch.layers.adapted import FUSED, Linear
 class ViTBackbone(nn.Module):
     """A timm VisionTransformer that classifies from its class token, in evaluation mode and without gradients.
 
-    `prompt` (m, d), where set, is put between the class token and the patches at the first block, without position
-    embedding. Raises ValueError for a network that pools its patches or has no class token.
+    Raises ValueError for a network that pools its patches or has no class token.
     """
 
     family = "vit"
@@ -26,19 +25,27 @@ class ViTBackbone(nn.Module):
             raise ValueError("only vision transformers that classify from one class token can carry these methods")
         self.model = model.eval().requires_grad_(False)
         self.width: int = model.embed_dim
-        self.prompt: Tensor | None = None
+        self.image_size: int = model.patch_embed.img_size[0]
+        self._prompt: Tensor | None = None
         model.blocks[0].register_forward_pre_hook(self._insert_prompt)
 
     def _insert_prompt(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        if self.prompt is None:
+        if self._prompt is None:
             return None
         x = inputs[0]
-        prompt = self.prompt.to(x.dtype).expand(len(x), -1, -1)
+        prompt = self._prompt.expand(len(x), -1, -1)
         return (torch.cat([x[:, :1], prompt, x[:, 1:]], 1), *inputs[1:])
 
-    def features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised, to features before the head (B, d)."""
-        features: Tensor = self.model.forward_head(self.model.forward_features(images), pre_logits=True)
+    def features(self, images: Tensor, prompt: Tensor | None = None) -> Tensor:
+        """Images (B, 3, H, W), normalised, to features before the head (B, d).
+
+        `prompt` (m, d) is put between the class token and the patches at the first block, without position embedding.
+        """
+        # A view, because a module would register a parameter set on it as its own.
+        self._prompt = None if prompt is None else prompt.view_as(prompt)
+        tokens = self.model.forward_features(images)
+        self._prompt = None
+        features: Tensor = self.model.forward_head(tokens, pre_logits=True)
         return features
 
     def linears(self) -> Sequence[Linear]:

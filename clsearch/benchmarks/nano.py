@@ -25,7 +25,7 @@ _CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
         "food": ("apple", "bread", "soup"),
         "signs": ("arrow", "circle", "star"),
     },
-    "nano_dil": {domain: ("boat", "house", "tree", "wheel") for domain in ("photo", "sketch", "negative")},
+    "nano_dil": dict.fromkeys(("photo", "sketch", "negative"), ("boat", "house", "tree", "wheel")),
 }
 
 

@@ -112,7 +112,7 @@ def _cached(path: Path, modified: int, length: int, transforms: TransformSet, si
 
 def _read_columns(path: Path) -> dict[str, list[Any]]:
     try:
-        table = pq.read_table(path, columns=list(_COLUMNS), memory_map=True)
+        table = pq.ParquetFile(path).read()
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{path} cannot be read: {error}; install the package anew") from error
     absent = [name for name in _COLUMNS if name not in table.column_names]

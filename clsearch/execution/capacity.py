@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from clsearch.errors import UsageError
 from clsearch.spec.sweep import SweepSpec
@@ -54,13 +55,13 @@ def _fits(asked: Mapping[str, float], offered: Mapping[str, float]) -> int:
 
 
 def _too_much(asked: Mapping[str, float], workers: int, machines: Sequence[Machine]) -> str:
-    keys = {"CPU": "cpus_per_worker", "GPU": "gpus_per_worker"}
+    keys = {"CPU": "resources.cpus", "GPU": "resources.gpus"}
     for name, need in asked.items():
         most = max((machine.resources.get(name, 0.0) for machine in machines), default=0.0)
         if need > most:
             return f"{keys[name]}={need:g} asks for more {name}s than any machine of the cluster can have ({most:g})"
     text = " and ".join(f"{need:g} {name}" for name, need in asked.items())
-    return f"workers={workers} with {text} each is more than the cluster can ever hold at once"
+    return f"resources.workers={workers} with {text} each is more than the cluster can ever hold at once"
 
 
 def cluster_machines() -> list[Machine]:
@@ -68,10 +69,9 @@ def cluster_machines() -> list[Machine]:
 
     Needs a Ray connection.
     """
-    import ray
     from ray._private.state import state  # the autoscaler's limits have no public name in Ray 2.60
 
-    up = [Machine(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    up = live_machines()
     config = state.get_cluster_config()
     groups = config.node_group_configs if config is not None else []
     could = [
@@ -90,8 +90,9 @@ def _listed(machine: Machine, kinds: Sequence[Machine]) -> bool:
     )
 
 
-def live_nodes() -> int:
-    """How many nodes the connected cluster has now."""
+def live_machines() -> list[Machine]:
+    """The machines that are up now. Needs a Ray connection."""
     import ray
 
-    return sum(1 for node in ray.nodes() if node["Alive"])
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [Machine(node["Resources"]) for node in nodes if node["Alive"]]

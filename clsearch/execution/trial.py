@@ -85,7 +85,7 @@ def conclude(spec: SweepSpec, job: Job, store: Store, result: SequenceResult, st
     )
     scores = score_settings(rows, result.tasks_total, spec.objective.metric, job.eval_settings, "validation")
     order = ranked(scores, spec.objective.direction)
-    seconds = {
+    seconds: dict[str, Any] = {
         "learn_seconds": result.learn_seconds,
         "evaluate_seconds": result.evaluate_seconds,
         "wall_seconds": time.time() - started,
@@ -107,7 +107,7 @@ def conclude(spec: SweepSpec, job: Job, store: Store, result: SequenceResult, st
     }
 
 
-def failed_outcome(cause: str, tasks_learned: int = 0, **seconds: float) -> dict[str, Any]:
+def failed_outcome(cause: str, *, tasks_learned: int = 0, **seconds: float) -> dict[str, Any]:
     """The outcome of a trial that ended with an error."""
     return {
         "status": "failed",

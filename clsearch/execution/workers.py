@@ -30,8 +30,8 @@ def learn_on_workers(
     resources = worker_resources(spec)
     # Nothing of Ray's is kept: the store holds the state, so the inner run writes to scratch and never restores.
     with tempfile.TemporaryDirectory(prefix="clsearch-train-") as scratch:
-        trainer = TorchTrainer(
-            _learn_as_worker,
+        trainer: Any = TorchTrainer(
+            cast(Any, _learn_as_worker),  # its result is `return_value`, which Ray's type does not say
             train_loop_config={
                 "spec": spec,
                 "job": job.to_config(),
@@ -39,7 +39,7 @@ def learn_on_workers(
                 "attempt": attempt,
                 "learner": learner,
                 # Train's own report is a barrier over all workers, and only rank 0 has something to say.
-                "reports": TuneReportCallback()._training_actor_item_queue,
+                "reports": TuneReportCallback()._training_actor_item_queue,  # type: ignore[no-untyped-call]
             },
             torch_config=TorchConfig(backend="nccl" if resources.get("GPU") else "gloo"),
             scaling_config=ray.train.ScalingConfig(

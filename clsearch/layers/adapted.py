@@ -64,8 +64,8 @@ class AdaptedLinear(nn.Module):
         return self.base.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.base(x)
-        update_GNW = self.adapter(x.reshape(-1, x.shape[-1]))
+        y: Tensor = self.base(x)
+        update_GNW: Tensor = self.adapter(x.reshape(-1, x.shape[-1]))
         if len(self.starts) == 1 and self.width == y.shape[-1]:
             return y + update_GNW[0].view_as(y)
         y_NO = y.reshape(-1, y.shape[-1])
@@ -93,7 +93,7 @@ def attach(
             continue
         base = getattr(linear.parent, linear.attribute)
         width = base.out_features // len(linear.projections)
-        adapter = make(Site(linear.name, base.in_features, width, parts)).to(base.weight.dtype)
+        adapter = make(Site(linear.name, base.in_features, width, parts)).to(base.weight.device, base.weight.dtype)
         starts = [linear.projections.index(p) * width for p in parts]
         setattr(linear.parent, linear.attribute, AdaptedLinear(base, starts, width, adapter))
         adapters[linear.name] = adapter
@@ -107,7 +107,8 @@ def kaiming_rows(generator: torch.Generator, *shape: int) -> Tensor:
 
 
 def replace_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put `tensors` in place of the module's parameters and buffers of those names, whatever their shapes were.
+    """Put `tensors` in place of the module's parameters and buffers of those names, whatever their shapes were, on the
+    module's device.
 
     Raises KeyError where the names differ: a checkpoint of another method or setting.
     """
@@ -117,8 +118,8 @@ def replace_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         path, _, leaf = name.rpartition(".")
         owner = module.get_submodule(path)
-        if leaf in owner._parameters:
-            trains = owner.get_parameter(leaf).requires_grad
-            setattr(owner, leaf, nn.Parameter(tensor.clone(), requires_grad=trains))
-        else:
-            setattr(owner, leaf, tensor.clone())
+        before = getattr(owner, leaf)
+        value = tensor.detach().to(before.device, copy=True)
+        if isinstance(before, nn.Parameter):
+            value = nn.Parameter(value, requires_grad=before.requires_grad)
+        setattr(owner, leaf, value)

@@ -17,8 +17,8 @@ STANDARD_DEVIATION = 0.02  # of the shared bases at first; lost in the text, our
 class FLoRA(Adapter):
     """dW_t = A M_t N_t^T B^T with bases A (W x r_max), B (D x r_max) shared by all tasks and cores M_t, N_t (r x r).
 
-    A and B are trained with task 1 and then frozen. All updates live in one r_max x r_max space, so the frozen tasks are
-    one `core` matrix K = sum_s M_s N_s^T, and storage is constant in the number of tasks. Bases are kept transposed
+    A and B are trained with task 1 and then frozen. All updates live in one r_max x r_max space, so the frozen tasks
+    are one `core` matrix K = sum_s M_s N_s^T, and storage is constant in the number of tasks. Bases are kept transposed
     as rows, (G, r_max, W) and (G, r_max, D). Note that the paper's A and B are the reverse of LoRA's.
     """
 
@@ -65,7 +65,8 @@ class FLoRA(Adapter):
 
     def fold(self, combination: Combination) -> None:
         """Freeze the task's update: added to the core (sum), or in its place (last, continue)."""
-        assert self.m is not None and self.n is not None
+        assert self.m is not None
+        assert self.n is not None
         self.core = self.core + self.current_core().detach()
         if combination == "continue":
             rank = self.m.shape[-1]

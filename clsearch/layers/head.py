@@ -39,7 +39,8 @@ class GrowingHead(nn.Module):
 
     def fold(self) -> None:
         """Write the trained rows back and mark their classes as seen."""
-        assert self.weight is not None and self.bias is not None
+        assert self.weight is not None
+        assert self.bias is not None
         self.weight_old = self.weight_old.index_copy(0, self.classes, self.weight.detach())
         self.bias_old = self.bias_old.index_copy(0, self.classes, self.bias.detach())
         self.seen = self.seen.index_fill(0, self.classes, True)

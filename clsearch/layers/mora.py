@@ -31,8 +31,8 @@ class Routing:
 class MoRA(Adapter):
     """Update sum_i w_i z_i b_i over frozen and trainable experts, per token and per part.
 
-    Keys (G, R, D) are the rows of A, values (G, R, W) the columns of B; expert order is task order. For the router rows
-    of the ladder the layer also holds a trainable router with one row per expert (router_rank) or per task (router_lora).
+    Keys (G, R, D) are the rows of A, values (G, R, W) the columns of B; expert order is task order. For the
+    router rows of the ladder the layer also holds a trainable router, one row per expert (router_rank) or per task.
     """
 
     keys_old: Tensor
@@ -99,7 +99,7 @@ class MoRA(Adapter):
 
     def _router_weights(self, x_ND: Tensor) -> Tensor:
         router_GSD = self.router_old if self.router is None else self.router
-        w_GNS = project(x_ND, router_GSD).softmax(-1)
+        w_GNS: Tensor = project(x_ND, router_GSD).softmax(-1)
         return w_GNS if self.routing.kind == "router_rank" else w_GNS[..., self._adapter_of()]
 
 

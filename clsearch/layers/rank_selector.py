@@ -30,12 +30,12 @@ class RankSelector(nn.Module):
         return ((self.weights * hardness + noise) / self.temperature).softmax(-1)
 
     def sample_mask(self, hardness: float, generator: torch.Generator) -> Tensor:
-        """A prefix mask m_j = sum over r >= j of p(r), (r_max): one-hot forward, the gradient of the soft p backward."""
+        """A prefix mask m_j = sum over r >= j of p(r), (r_max): one-hot forward, soft p's gradient backward."""
         uniform = torch.rand(len(self.weights), generator=generator, dtype=torch.float64)
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-12)))
         p = self.probabilities(hardness, gumbel.to(self.weights))
         hard = nn.functional.one_hot(p.argmax(), len(p)).to(p)
-        return (hard + p - p.detach()) @ self.masks
+        return (hard + p - p.detach()) @ self.masks.to(p)
 
 
 def smallest_sufficient(candidates: Sequence[int], accuracies: Sequence[float], tolerance: float) -> int:

@@ -41,7 +41,7 @@ class Workers:
         trained = [p for p in parameters if p.requires_grad]
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in trained])
         dist.all_reduce(flat)
-        for parameter, part in zip(trained, flat.split([p.numel() for p in trained]), strict=True):
+        for parameter, part in zip(trained, torch.split(flat, [p.numel() for p in trained]), strict=True):
             parameter.grad = part.view_as(parameter)
 
     def gather(self, features: Tensor) -> Tensor:
@@ -87,4 +87,5 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         total = ctx.workers.sum(gradients[0].contiguous())
-        return total.split(ctx.counts)[ctx.workers.rank], None
+        mine: Tensor = torch.split(total, ctx.counts)[ctx.workers.rank]
+        return mine, None

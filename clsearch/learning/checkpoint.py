@@ -14,7 +14,7 @@ RECORD = "clsearch"
 LENGTH_BYTES = 8  # a safetensors object starts with the length of its JSON header
 
 
-class DamagedCheckpoint(ValueError):
+class DamagedCheckpointError(ValueError):
     """The object is no checkpoint of ours, or not whole."""
 
 
@@ -33,11 +33,11 @@ def encode(checkpoint: Checkpoint) -> bytes:
 
 
 def decode(data: bytes) -> Checkpoint:
-    """The checkpoint in `data`; raises DamagedCheckpoint, whose cause says what is wrong."""
+    """The checkpoint in `data`; raises DamagedCheckpointError, whose cause says what is wrong."""
     try:
         state = safetensors.torch.load(data)
         length = int.from_bytes(data[:LENGTH_BYTES], "little")
         record = json.loads(json.loads(data[LENGTH_BYTES : LENGTH_BYTES + length])["__metadata__"][RECORD])
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise DamagedCheckpoint(str(error)) from error
+        raise DamagedCheckpointError(str(error)) from error
     return Checkpoint(state, record)

@@ -24,7 +24,8 @@ def count_correct(
     workers: Workers,
 ) -> list[list[int]]:
     """Correct answers [eval setting][set of examples], over all workers. The first of equal scores answers."""
-    correct = torch.zeros(len(grid), len(sets), dtype=torch.long)
+    device = next(method.backbone.parameters()).device
+    correct = torch.zeros(len(grid), len(sets), dtype=torch.long, device=device)
     with torch.inference_mode():
         predictors = [method.predictor(eval_setting) for eval_setting in grid]
         for j, examples in enumerate(sets):

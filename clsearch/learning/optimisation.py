@@ -23,14 +23,14 @@ NORMALISATION = {
 }
 
 
-class Diverged(RuntimeError):
+class DivergedError(RuntimeError):
     """The loss is no number any more: the setting is at fault, not the machine."""
 
 
 def rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
     """The learning rate at `step` (0-based) of `steps`, as a share of its peak.
 
-    Linear warm-up `(step + 1) / warmup`, then constant or half a cosine to 0 (`methods.md` 0, CLIP schedule).
+    Linear warm-up `(step + 1) / warmup`, then constant or half a cosine to 0: the schedule of ZSCL, CoDyRA and MoRA.
     """
     if step < warmup:
         return (step + 1) / warmup
@@ -70,7 +70,7 @@ def fit(
         progress: told (steps done, steps in all).
 
     Raises:
-        Diverged: the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite.
     """
     settings = method.settings
     size = min(settings.batch, len(examples))
@@ -87,7 +87,9 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]
         total = float(workers.sum(loss.detach()))
         if not math.isfinite(total):
-            raise Diverged(f"the loss became {total} at step {step + 1} of {steps} of {address[2]}, task {address[1]}")
+            raise DivergedError(
+                f"the loss became {total} at step {step + 1} of {steps} of {address[2]}, task {address[1]}"
+            )
         workers.sum_gradients(parameters)
         optimiser.step()
         method.after_step()
@@ -103,7 +105,7 @@ def training_batches(
     address: tuple[int | str, ...],
     workers: Workers,
 ) -> Iterator[Batch]:
-    """This worker's share of `steps` batches: epochs in an order of their own, the last batch of each may be smaller."""
+    """This worker's share of `steps` batches; each epoch has an order of its own, and its last batch may be smaller."""
     per_epoch = math.ceil(len(examples) / size)
     for step in range(steps):
         epoch, position = divmod(step, per_epoch)
@@ -112,9 +114,10 @@ def training_batches(
         chosen = order[position * size : (position + 1) * size]
         mine = workers.share(torch.from_numpy(chosen)).numpy()
         augment = [derive_seed(*address, "augment", epoch, int(i)) for i in mine]
+        images = prepare(examples.images(mine, augment))
         yield Batch(
-            images=prepare(examples.images(mine, augment)),
-            labels=torch.from_numpy(examples.labels[mine]),
+            images=images,
+            labels=torch.from_numpy(examples.labels[mine]).to(images.device),
             global_size=len(chosen),
             address=(*address, step),
         )
@@ -127,20 +130,23 @@ def in_order(
     for start in range(0, len(examples), size):
         chosen = torch.arange(start, min(start + size, len(examples)))
         mine = workers.share(chosen).numpy()
+        images = prepare(examples.images(mine))
         yield Batch(
-            images=prepare(examples.images(mine)),
-            labels=torch.from_numpy(examples.labels[mine]),
+            images=images,
+            labels=torch.from_numpy(examples.labels[mine]).to(images.device),
             global_size=len(chosen),
             address=(*address, start),
         )
 
 
-def preparation(normalize: str, dtype: torch.dtype) -> Callable[[Any], Tensor]:
+def preparation(normalize: str, dtype: torch.dtype, device: torch.device) -> Callable[[Any], Tensor]:
     """A function from uint8 images (b, H, W, 3) to normalised tensors (b, 3, H, W)."""
-    mean, std = (torch.tensor(values, dtype=dtype).view(1, 3, 1, 1) for values in NORMALISATION[normalize])
+    mean, std = (
+        torch.tensor(values, dtype=dtype, device=device).view(1, 3, 1, 1) for values in NORMALISATION[normalize]
+    )
 
     def prepare(images: Any) -> Tensor:
-        tensor = torch.from_numpy(images).permute(0, 3, 1, 2).to(dtype) / 255
+        tensor = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).to(dtype) / 255
         return (tensor - mean) / std
 
     return prepare

@@ -33,7 +33,7 @@ class SequenceRequest:
     attempt: int = 0
     parameters: dict[str, Any] = field(default_factory=dict)
     max_tasks: int | None = None
-    metric: str = "acc_micro"
+    metric: str = "final_acc_micro"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class StageRows:
     key: str
     record: Mapping[str, Any]
     workers: int
+    device: str
     eval_seconds: float
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -45,9 +46,7 @@ class StageRows:
         types = {name: type(value) for name, value in request.parameters.items()}
         store.put_rows(stage_rows_path(store, request, self.task_learned, eval_setting), rows_table(rows, types))
 
-    def _row(
-        self, eval_setting: Mapping[str, Any], task: Task, split: str, correct: int, count: int
-    ) -> dict[str, Any]:
+    def _row(self, eval_setting: Mapping[str, Any], task: Task, split: str, correct: int, count: int) -> dict[str, Any]:
         request = self.request
         return {
             "sweep": request.sweep,
@@ -75,7 +74,7 @@ class StageRows:
             "train_seconds": self.record["learn_seconds"],
             "eval_seconds": self.eval_seconds / len(request.eval_settings),
             "workers": self.workers,
-            "device": "cpu",
+            "device": self.device,
             "attempt": request.attempt,
             "started_at": self.started_at,
             "data_digest": self.stream.digest,

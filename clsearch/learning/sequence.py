@@ -1,4 +1,4 @@
-"""One task sequence: for each task learn, checkpoint, evaluate, write rows; whatever the store holds is not done again."""
+"""One task sequence: for each task learn, checkpoint, evaluate, write rows; what the store holds is not done again."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from clsearch.backbones.load import PRECISIONS, load_backbone, weights_digest
 from clsearch.benchmarks.streams import Stream, Task, TestedTask, open_stream
+from clsearch.errors import UsageError
 from clsearch.layers.workers import Workers
-from clsearch.learning.checkpoint import Checkpoint, DamagedCheckpoint, decode, encode
+from clsearch.learning.checkpoint import Checkpoint, DamagedCheckpointError, decode, encode
 from clsearch.learning.evaluation import EVALUATION_BATCH, count_correct
 from clsearch.learning.optimisation import fit, in_order, preparation
 from clsearch.learning.request import SequenceRequest, SequenceResult, TaskReport
-from clsearch.learning.rows import StageRows, stored_counts
+from clsearch.learning.rows import Counts, StageRows, stored_counts
 from clsearch.methods import METHODS
 from clsearch.methods.base import Batch, Method, StreamInfo, TaskInfo
-from clsearch.results.metrics import METRICS
+from clsearch.results.metrics import LOWER_IS_BETTER, METRICS
 from clsearch.results.store import Store, StoreError
 from clsearch.spec.keys import stage_key
 from clsearch.spec.settings import MethodSettings, acts, fields, make_settings
@@ -45,7 +47,8 @@ class _Sequence:
         total = len(self.stream.tasks)
         self.correct = np.zeros((len(self.request.eval_settings), total, total), dtype=np.int64)
         self.count = np.zeros_like(self.correct)
-        self.prepare = preparation(self.stream.normalize, PRECISIONS[self.request.precision])
+        device = next(self.backbone.parameters()).device
+        self.prepare = preparation(self.stream.normalize, PRECISIONS[self.request.precision], device)
 
 
 def run_sequence(
@@ -64,7 +67,7 @@ def run_sequence(
     Raises:
         UsageError: unknown names, missing files or weights.
         StoreError: a damaged checkpoint or row file, or rows that contradict those already there.
-        Diverged: the loss is no number any more.
+        DivergedError: the loss is no number any more.
     """
     workers = workers or Workers()
     settings = make_settings(request.method, request.settings, f"method '{request.method}'")
@@ -72,11 +75,20 @@ def run_sequence(
         request.benchmark, request.order_seed, with_test="test" in request.splits, tasks=request.max_tasks
     )
     backbone = load_backbone(request.backbone, request.precision)
+    if backbone.image_size != stream.image_size:
+        raise UsageError(
+            f"backbone '{request.backbone}' takes images of {backbone.image_size} px, "
+            f"benchmark '{request.benchmark}' gives {stream.image_size} px"
+        )
+    weights = weights_digest(backbone)
+    backbone.to(own_device())
     sequence = _Sequence(request, store, workers, settings, stream, backbone, progress)
-    keys = stage_keys(request, settings, stream, weights_digest(backbone))
+    keys = stage_keys(request, settings, stream, weights)
     method = make_method(request, settings, stream, backbone, workers)
 
-    done = workers.broadcast([_read_stored(sequence, t, key) for t, key in enumerate(keys, 1)] if not workers.rank else 0)
+    done = workers.broadcast(
+        [_read_stored(sequence, t, key) for t, key in enumerate(keys, 1)] if not workers.rank else 0
+    )
     started = _resume_from(sequence, keys, done)
     result = [0, 0, 0.0, 0.0]  # stages learned, reused; seconds learning, evaluating
     records: list[dict[str, Any]] = [{} for _ in keys]
@@ -99,6 +111,11 @@ def run_sequence(
         if not workers.rank:
             report(TaskReport(t, len(keys), _live(sequence, t), learn_seconds, evaluate_seconds, bool(reused)))
     return SequenceResult(len(keys), int(result[0]), int(result[1]), result[2], result[3], tuple(records))
+
+
+def own_device() -> torch.device:
+    """The GPU this process was given (Ray hides the others), else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def stage_keys(
@@ -166,7 +183,7 @@ def _load(sequence: _Sequence, method: Method, key: str) -> Checkpoint:
     try:
         checkpoint = decode(sequence.store.get(path))
         method.load_state(checkpoint.state)
-    except (DamagedCheckpoint, KeyError) as error:
+    except (DamagedCheckpointError, KeyError) as error:
         raise StoreError(
             f"checkpoint {sequence.store.uri}/{path} is damaged ({error}): remove it, and the same command learns this "
             "stage again"
@@ -213,16 +230,17 @@ def _evaluate(sequence: _Sequence, method: Method, t: int, key: str, record: dic
     request, stream, workers = sequence.request, sequence.stream, sequence.workers
     begun = time.perf_counter()
     evaluated = [task for task in stream.tasks if stream.kind == "cross_domain" or task.index <= t]
-    counts = {}
+    counts: dict[str, tuple[list[list[int]], list[int]]] = {}
     for split in request.splits:
         sets = [examples_of(task, split) for task in evaluated]
         correct = count_correct(method, sets, request.eval_settings, sequence.prepare, workers)
-        counts[split] = correct, [len(examples) for examples in sets]
+        counts[str(split)] = correct, [len(examples) for examples in sets]
     seconds = time.perf_counter() - begun
     if not workers.rank:
-        rows = StageRows(request, stream, sequence.settings, t, key, record, workers.size, seconds)
+        device = torch.cuda.get_device_name() if own_device().type == "cuda" else "cpu"
+        rows = StageRows(request, stream, sequence.settings, t, key, record, workers.size, device, seconds)
         for i, eval_setting in enumerate(request.eval_settings):
-            by_split = {split: (correct[i], totals) for split, (correct, totals) in counts.items()}
+            by_split: dict[str, Counts] = {split: (correct[i], totals) for split, (correct, totals) in counts.items()}
             rows.write(sequence.store, eval_setting, evaluated, by_split)
             first = by_split[request.splits[0]]
             for task, right, total in zip(evaluated, *first, strict=True):
@@ -244,7 +262,9 @@ def examples_of(task: Task, split: Literal["validation", "test"]) -> Any:
 def _live(sequence: _Sequence, t: int) -> float:
     """The request's metric after task t, of the best eval setting so far."""
     metric = METRICS[sequence.request.metric]
-    return max(float(metric(c[:t, :t], n[:t, :t])) for c, n in zip(sequence.correct, sequence.count, strict=True))
+    figures = [float(metric(c[:t, :t], n[:t, :t])) for c, n in zip(sequence.correct, sequence.count, strict=True)]
+    best = min if sequence.request.metric in LOWER_IS_BETTER else max
+    return best(figures)
 
 
 class _TaskData:

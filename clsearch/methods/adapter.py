@@ -15,13 +15,11 @@ from clsearch.methods.classifiers import ClassifierMethod
 
 
 class AdapterMethod(ClassifierMethod):
-    """Adapters on every layer that computes one of the setting's projections; a subclass says which and when they grow."""
+    """Adapters on every layer that computes one of the setting's projections; a subclass says which."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.adapters: Mapping[str, Any] = attach(
-            self.backbone.linears(), self.settings.projections, self.make_adapter
-        )
+        self.adapters: Mapping[str, Any] = attach(self.backbone.linears(), self.settings.projections, self.make_adapter)
 
     @abc.abstractmethod
     def make_adapter(self, site: Site) -> Adapter:

@@ -40,7 +40,7 @@ class TaskInfo:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What is known of the stream from the start: its label space, and its length where the method declares it reads it."""
+    """What is known of the stream from the start: its label space, and its length where the method says it reads it."""
 
     class_names: tuple[str, ...]
     templates: tuple[str, ...]

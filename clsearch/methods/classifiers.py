@@ -19,6 +19,8 @@ from clsearch.layers.head import GrowingHead
 from clsearch.layers.workers import Workers
 from clsearch.methods.base import Batch, Method, ParameterGroup, Predictor, StreamInfo, TaskData, TaskInfo
 
+TEXTS_AT_ONCE = 256  # names encoded in one pass; no result depends on it
+
 
 class LinearClassifier:
     """Growing linear head trained by local cross-entropy: softmax over the current task's classes."""
@@ -66,7 +68,7 @@ class LinearClassifier:
 
 
 class TextClassifier:
-    """Cosine similarity to the text features of class names, at CLIP's frozen scale (`methods.md` 0, CLIP training loss).
+    """Cosine similarity to the text features of class names, at CLIP's frozen scale.
 
     Training compares images with the current task's prompts, encoded anew each step since the text encoder may be
     trained too. At test time every name of every task competes, seen or not.
@@ -76,13 +78,13 @@ class TextClassifier:
         self.backbone, self.workers = backbone, workers
         self.smoothing, self.text_loss = settings.label_smoothing, settings.clip_text_loss
         prompts = [template.format(n) for template, n in zip(stream.templates, stream.class_names, strict=True)]
-        self.tokens: Tensor = backbone.tokenize(prompts)
+        self.tokens: Tensor = backbone.tokenize(prompts).to(next(backbone.parameters()).device)
         self.classes = torch.zeros(0, dtype=torch.long)
         self.classes_before = 0
 
     def begin_task(self, task: TaskInfo, generator: torch.Generator) -> None:
         """Choose the task's prompts."""
-        self.classes = torch.tensor(sorted(task.classes))
+        self.classes = torch.tensor(sorted(task.classes), device=self.tokens.device)
 
     def parameters(self) -> list[nn.Parameter]:
         """Nothing: the texts are the classifier."""
@@ -108,7 +110,8 @@ class TextClassifier:
         features, local = self.workers.gather(features), self.workers.gather(local)
         log_p_CB = (scale * text @ features.T).log_softmax(-1)
         m_CB = F.one_hot(local, len(self.classes)).T.to(log_p_CB)
-        rows = self.classes_before + len(self.classes) if self.text_loss == "published" else int((m_CB.sum(1) > 0).sum())
+        met, present = self.classes_before + len(self.classes), int((m_CB.sum(1) > 0).sum())
+        rows = met if self.text_loss == "published" else present
         return -(m_CB * log_p_CB).sum() / rows / self.workers.size
 
     def end_task(self) -> None:
@@ -117,12 +120,13 @@ class TextClassifier:
 
     def bank(self) -> Tensor:
         """Text features of every name (C, d), encoded once with the current model."""
-        parts = [self.backbone.text_features(tokens) for tokens in self.tokens.split(256)]
+        parts = [self.backbone.text_features(tokens) for tokens in torch.split(self.tokens, TEXTS_AT_ONCE)]
         return torch.cat(parts)
 
     def scores(self, features: Tensor, bank: Tensor) -> Tensor:
         """Cosine similarities to all names, scaled."""
-        return self.backbone.scale() * features @ bank.T
+        scores: Tensor = self.backbone.scale() * features @ bank.T
+        return scores
 
     def state(self) -> dict[str, Tensor]:
         """The number of classes met."""
@@ -157,8 +161,13 @@ class ClassifierMethod(Method):
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup([*self.feature_parameters(), *self.classifier.parameters()])]
 
+    def features(self, images: Tensor) -> Tensor:
+        """Features (b, d) of normalised images under what has been learned."""
+        features: Tensor = self.backbone.features(images)
+        return features
+
     def loss(self, batch: Batch) -> Tensor:
-        loss: Tensor = self.classifier.loss(self.backbone.features(batch.images), batch)
+        loss: Tensor = self.classifier.loss(self.features(batch.images), batch)
         return loss
 
     def end_task(self, data: TaskData) -> None:
@@ -166,4 +175,4 @@ class ClassifierMethod(Method):
 
     def predictor(self, eval_setting: Mapping[str, Any]) -> Predictor:
         bank = self.classifier.bank()
-        return lambda images: self.classifier.scores(self.backbone.features(images), bank)
+        return lambda images: self.classifier.scores(self.features(images), bank)

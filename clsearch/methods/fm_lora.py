@@ -30,7 +30,6 @@ class FMLoRA(AdapterMethod):
         start = torch.empty(settings.prompt_tokens, self.backbone.width)
         start.normal_(0, STANDARD_DEVIATION, generator=self.generator("meta-prompt"))
         self.prompt = nn.Parameter(start.to(like))
-        self.backbone.prompt = self.prompt if settings.prompt_tokens else None
         self.selector = RankSelector(settings.candidate_ranks, settings.selector_temperature).to(like)
         self.hardness: float | None = None  # H_t while the Gumbel selector trains, else None
         self.tasks_learned = 0
@@ -58,6 +57,10 @@ class FMLoRA(AdapterMethod):
             rate = self.settings.selector_learning_rate / self.settings.learning_rate
             groups.append(ParameterGroup([self.selector.weights], rate))
         return groups
+
+    def features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.backbone.features(images, self.prompt if self.settings.prompt_tokens else None)
+        return features
 
     def loss(self, batch: Batch) -> Tensor:
         if self.hardness is not None:
@@ -97,7 +100,7 @@ class FMLoRA(AdapterMethod):
     # The rank selectors: both look at `train` and `inner` only, and leave no trace but the rank and the weights w.
 
     def _choose_gumbel(self, data: TaskData, start: dict[str, Tensor]) -> dict[str, Any]:
-        """H_t is the inner loss after a preliminary epoch at r_max; a second one trains w under Gumbel noise (eq. 11)."""
+        """H_t is the inner loss after a preliminary epoch at r_max; a second trains w under Gumbel noise (eq. 11)."""
         self._restart(self.rank_max, start)
         data.preliminary_fit(self, self.settings.selector_epochs, "hardness")
         hardness, _ = self._inner(data)
@@ -123,15 +126,16 @@ class FMLoRA(AdapterMethod):
 
     def _inner(self, data: TaskData) -> tuple[float, float]:
         """Mean loss and accuracy (%) over the task's classes on the inner split."""
-        sums = torch.zeros(3, dtype=torch.float64)
+        sums = torch.zeros(3, dtype=torch.float64, device=self.prompt.device)
         with torch.no_grad():
             for batch in data.batches("inner"):
-                features = self.backbone.features(batch.images)
+                features = self.features(batch.images)
                 correct = (self.classifier.local_prediction(features) == batch.labels).sum()
                 loss = self.classifier.loss(features, batch) * batch.global_size
-                sums += torch.stack([loss.double(), correct.double(), torch.tensor(float(len(batch.labels)))])
-        loss, correct, count = self.workers.sum(sums).tolist()
-        return loss / count, 100 * correct / count
+                count = torch.full_like(correct, len(batch.labels))
+                sums += torch.stack([loss.double(), correct.double(), count.double()])
+        total_loss, total_correct, total = self.workers.sum(sums).tolist()
+        return total_loss / total, 100 * total_correct / total
 
     def _snapshot(self) -> dict[str, Tensor]:
         """Start-of-task values of what outlives a restart: the head's new rows and the prompt."""

@@ -18,10 +18,9 @@ class Frozen(Method):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        dtype = next(self.backbone.parameters()).dtype
-        classes = len(self.stream.class_names)
-        self.sums = torch.zeros(classes, self.backbone.width, dtype=dtype)
-        self.counts = torch.zeros(classes, dtype=dtype)
+        like, classes = next(self.backbone.parameters()), len(self.stream.class_names)
+        self.sums = like.new_zeros(classes, self.backbone.width)
+        self.counts = like.new_zeros(classes)
 
     def begin_task(self, task: TaskInfo, data: TaskData) -> None:
         """Nothing grows."""
@@ -62,4 +61,4 @@ class Frozen(Method):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         if self.backbone.family == "vit":
-            self.sums, self.counts = state["sums"], state["counts"]
+            self.sums, self.counts = (state[name].to(self.sums.device, copy=True) for name in ("sums", "counts"))

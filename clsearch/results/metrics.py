@@ -67,7 +67,7 @@ def aaa_macro(correct: ArrayLike, count: ArrayLike) -> Figures:
 
 
 def transfer(correct: ArrayLike, count: ArrayLike) -> Figures:
-    """Mean over tasks j = 2..T of the mean accuracy on j before it was learned: a mean of column means. NaN for T = 1."""
+    """Mean over tasks j = 2..T of the mean accuracy on j before it was learned: a mean of column means."""
     a = accuracy_matrix(correct, count)
     size = a.shape[-1]
     if size < 2:

@@ -13,7 +13,7 @@ class StoreError(UsageError):
     """The store, or one object of it, cannot be used; the message names it and says what to do."""
 
 
-class StoreConflict(StoreError):
+class StoreConflict(StoreError):  # noqa: N818 - it says what it is
     """An object is there already and says something else than what was to be written."""
 
 

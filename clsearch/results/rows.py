@@ -7,7 +7,6 @@ macro averages and any later metric follow from it. Columns may be added; none i
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clsearch.results.objects import StoreError
+from clsearch.spec.keys import canonical_json
 
 SCHEMA_VERSION = 1
 PHASES = ("search", "race", "confirm", "analysis")
@@ -84,11 +84,6 @@ def row_schema(parameters: Mapping[str, type] | None = None) -> pa.Schema:
     return pa.schema(fields)
 
 
-def canonical_json(value: Any) -> str:
-    """One text per value: keys sorted, no blanks. Tuples become lists."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
 def rows_table(rows: Sequence[Mapping[str, Any]], parameters: Mapping[str, type]) -> pa.Table:
     """Rows as a typed table.
 
@@ -146,7 +141,7 @@ def decode(data: bytes, name: str) -> pa.Table:
         raise StoreError(f"row file {name} was not written by clsearch: it has no schema_version; remove it")
     if version > SCHEMA_VERSION:
         raise StoreError(
-            f"row file {name} has schema {version}, this clsearch reads up to {SCHEMA_VERSION}: install a newer clsearch"
+            f"row file {name} has schema {version}, this clsearch reads up to {SCHEMA_VERSION}: install a newer one"
         )
     return table
 

@@ -57,7 +57,10 @@ class S3Objects:
 
     @cached_property
     def _fs(self) -> Any:
-        import s3fs
+        try:
+            import s3fs
+        except ImportError as error:
+            raise UsageError(f"storage: {self.uri} needs the package s3fs: pip install 'clsearch[s3]'") from error
 
         system = s3fs.S3FileSystem(
             skip_instance_cache=True,  # an instance keeps the credentials of its first use
@@ -165,9 +168,11 @@ class S3Objects:
         if fault == "no bucket":
             return f"store {self.uri}: there is no bucket '{self.bucket}' at {_endpoint()}; create it, or mend the name"
         if fault == "no credentials":
-            return f"store {self.uri}: no AWS credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            return f"store {self.uri}: no AWS credentials found; set {keys}"
         if fault == "refused":
-            return f"store {self.uri}: access refused by {_endpoint()} ({code}); check the AWS credentials and the bucket's policy"
+            check = "check the AWS credentials and the bucket's policy"
+            return f"store {self.uri}: access refused by {_endpoint()} ({code}); {check}"
         return f"store {self.uri}: {_endpoint()} does not answer ({code}); check AWS_ENDPOINT_URL and the network"
 
 

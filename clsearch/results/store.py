@@ -1,9 +1,4 @@
-"""The store: immutable facts under one URI, on a local folder or S3.
-
-    sweeps/<sweep>.json                                  identity, once
-    trials/<sweep>/<number>/claim.json, attempt-<n>.json, outcome.json
-    stages/<key[:2]>/<key>.safetensors
-    rows/<sweep>/<trial>-<phase>-<order>-<seed>-t<task>-<eval hash>.parquet
+"""The store: immutable facts under one URI, on a local folder or S3, laid out as `layout` says.
 
 An object is encoded in memory and created once, exclusively: whole or not at all, and never over another.
 """
@@ -12,11 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clsearch.errors import UsageError, nearest
+from clsearch.results import layout
 from clsearch.results import rows as row_files
+from clsearch.results.layout import FOLDERS, RowName, checked_name, may_match, parse_row_name
 from clsearch.results.local import LocalObjects
 from clsearch.results.objects import Objects, Paths, StoreConflict, StoreError
 
@@ -33,34 +28,6 @@ __all__ = ["RowName", "Store", "StoreConflict", "StoreError", "open_store", "par
 
 T = TypeVar("T")
 _READERS = 16  # threads; a store in a bucket answers many small reads at once
-_FOLDERS = ("sweeps/", "trials/", "stages/", "rows/")
-_SWEEP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
-_ROW_NAME = re.compile(
-    rf"rows/(?P<sweep>[^/]+)/(?P<trial>\d+)-(?P<phase>{'|'.join(row_files.PHASES)})"
-    r"-(?P<order>\d+)-(?P<seed>\d+)-t(?P<task>\d+)-(?P<eval>[0-9a-f]+)\.parquet"
-)
-
-
-@dataclass(frozen=True)
-class RowName:
-    """What the name of a row file says of its rows."""
-
-    sweep: str
-    trial: int
-    phase: str
-    order_seed: int
-    run_seed: int
-    task_learned: int
-    eval_hash: str
-
-
-def parse_row_name(path: str) -> RowName | None:
-    """The parts of a row file's path; None for a file that is not ours."""
-    match = _ROW_NAME.fullmatch(path)
-    if match is None:
-        return None
-    sweep, trial, phase, order, seed, task, eval_hash = match.groups()
-    return RowName(sweep, int(trial), phase, int(order), int(seed), int(task), eval_hash)
 
 
 class Store:
@@ -119,30 +86,12 @@ class Store:
 
     # Paths
 
-    def sweep_path(self, sweep: str) -> str:
-        return f"sweeps/{_checked(sweep)}.json"
-
-    def claim_path(self, sweep: str, trial: int) -> str:
-        return f"trials/{_checked(sweep)}/{trial}/claim.json"
-
-    def attempt_path(self, sweep: str, trial: int, attempt: int) -> str:
-        return f"trials/{_checked(sweep)}/{trial}/attempt-{attempt}.json"
-
-    def outcome_path(self, sweep: str, trial: int) -> str:
-        return f"trials/{_checked(sweep)}/{trial}/outcome.json"
-
-    def stage_path(self, key: str) -> str:
-        return f"stages/{key[:2]}/{key}.safetensors"
-
-    def rows_path(
-        self, sweep: str, trial: int, phase: str, order_seed: int, run_seed: int, task_learned: int, eval_hash: str
-    ) -> str:
-        path = f"rows/{_checked(sweep)}/{trial}-{phase}-{order_seed}-{run_seed}-t{task_learned}-{eval_hash}.parquet"
-        if parse_row_name(path) is None:
-            raise ValueError(
-                f"{path} is no row file's name: seeds are >= 0, phases {row_files.PHASES}, the hash is hex"
-            )
-        return path
+    sweep_path = staticmethod(layout.sweep_path)
+    claim_path = staticmethod(layout.claim_path)
+    attempt_path = staticmethod(layout.attempt_path)
+    outcome_path = staticmethod(layout.outcome_path)
+    stage_path = staticmethod(layout.stage_path)
+    rows_path = staticmethod(layout.rows_path)
 
     # Rows
 
@@ -165,7 +114,7 @@ class Store:
 
     def row_names(self, sweep: str | None = None) -> Paths:
         """The paths of the row files of one sweep, or of all; files of other names are not ours and left out."""
-        prefix = f"rows/{_checked(sweep)}/" if sweep is not None else "rows/"
+        prefix = f"rows/{checked_name(sweep)}/" if sweep is not None else "rows/"
         return [path for path in self.list(prefix) if parse_row_name(path)]
 
     def read_rows(self, sweep: str | None = None, **filters: Any) -> pa.Table:
@@ -180,7 +129,7 @@ class Store:
             UsageError: a filter names no column.
         """
         wanted = {name: _collection(value) for name, value in filters.items()}
-        names = [path for path in self.row_names(sweep) if _may_match(path, wanted)]
+        names = [path for path in self.row_names(sweep) if may_match(path, wanted)]
 
         def read(path: str) -> tuple[str, pa.Table]:
             name = f"{self.uri}/{path}"
@@ -207,11 +156,11 @@ class Store:
 
     def require(self) -> None:
         """Raises StoreError unless this is a store: something of ours is here, or at least nothing else is."""
-        if any(self.list(folder) for folder in _FOLDERS if folder != "stages/"):
+        if any(self.list(folder) for folder in FOLDERS if folder != "stages/"):
             return
         if self.is_local and not Path(self.uri).is_dir():
             raise StoreError(f"{self.uri} is not a store: there is no such folder")
-        if any(path for path in self.list("") if not path.startswith((*_FOLDERS, "selftest/"))):
+        if any(path for path in self.list("") if not path.startswith((*FOLDERS, "selftest/"))):
             raise StoreError(f"{self.uri} is not a store: it holds files, but neither sweeps nor rows")
 
     def self_test(self) -> None:
@@ -270,25 +219,9 @@ def _objects(uri: str) -> Objects:
     return LocalObjects(Path(uri))
 
 
-def _checked(sweep: str) -> str:
-    if not _SWEEP_NAME.fullmatch(sweep):
-        raise UsageError(f"sweep name '{sweep}': only letters, digits, '_', '.' and '-' are allowed")
-    return sweep
-
-
 def _collection(value: Any) -> list[Any]:
     return list(value) if isinstance(value, Collection) and not isinstance(value, str | bytes) else [value]
 
 
 def _values(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, type=kind)
-
-
-def _may_match(path: str, wanted: dict[str, list[Any]]) -> bool:
-    """Whether the file's name lets its rows pass, so that files which cannot are not even read."""
-    name = parse_row_name(path)
-    return name is not None and all(
-        getattr(name, key) in wanted[key]
-        for key in ("trial", "phase", "order_seed", "run_seed", "task_learned")
-        if key in wanted
-    )

@@ -31,7 +31,7 @@ class Line:
     seconds: float = 0.0
 
 
-class Board(Callback):  # type: ignore[misc]
+class Board(Callback):
     """Follows a sweep through Tune's callbacks; counts stages, prints the first traceback.
 
     Attributes:

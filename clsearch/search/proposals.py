@@ -14,12 +14,15 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from clsearch.results.trials import TrialRecord
 from clsearch.spec.parameters import Parameter
 from clsearch.spec.seeds import derive_seed
 from clsearch.spec.sweep import SweepSpec
+
+_DIRECTIONS: dict[str, StudyDirection] = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
 
 def propose(
@@ -38,7 +41,7 @@ def propose(
     optuna.logging.set_verbosity(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(sampler=_sampler(spec, number), direction=f"{spec.objective.direction}imize")
+        study = optuna.create_study(sampler=_sampler(spec, number), direction=_DIRECTIONS[spec.objective.direction])
         study.add_trials([_as_optuna(spec, trial, setting_of(trial.number), space) for trial in trials])
         asked = study.ask(space)
     return {parameter.name: parameter.value(asked.params[parameter.name]) for parameter in spec.space}
@@ -48,7 +51,8 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     """The parameter's range in Optuna's words; a named list is a choice among its names."""
     if parameter.type == "choice":
         return CategoricalDistribution(parameter.labels)
-    assert parameter.low is not None and parameter.high is not None
+    assert parameter.low is not None
+    assert parameter.high is not None
     if parameter.type == "int":
         return IntDistribution(int(parameter.low), int(parameter.high), parameter.log, int(parameter.step or 1))
     return FloatDistribution(float(parameter.low), float(parameter.high), parameter.log, parameter.step)

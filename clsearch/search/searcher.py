@@ -44,12 +44,10 @@ class SweepSearcher(Searcher):
         self._one_was_learned = False
         ledger.refresh()
         self._open = deque(
-            trial.number
-            for trial in ledger.trials
-            if trial.status == "running" and trial.number < ledger.spec.trials
+            trial.number for trial in ledger.trials if trial.status == "running" and trial.number < ledger.spec.trials
         )
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         """The next job as a Tune config; None while others must end first; FINISHED when there is no more."""
         job = None if self._is_stuck() else self._next_job()
         if job is None:
@@ -74,7 +72,7 @@ class SweepSearcher(Searcher):
             self.failed_jobs.append(job)
         elif status == "lost":
             cause = "the trial's process was lost, again and again (out of memory, or its machine went away)"
-            self.ledger.end(job.trial, failed_outcome(cause, last.get("task", 0)))
+            self.ledger.end(job.trial, failed_outcome(cause, tasks_learned=last.get("task", 0)))
         if self._one_was_learned:
             self._fail_refused()
 
@@ -114,7 +112,7 @@ class SweepSearcher(Searcher):
                 return search_job(self.ledger.spec, number, setting)
 
     def _is_stuck(self) -> bool:
-        """Whether refusals alone have come in: one where nothing was ever complete, else two with different settings."""
+        """Whether only refusals came in: one where nothing was ever complete, else two, of different settings."""
         complete = any(trial.status == "complete" for trial in self.ledger.trials)
         return len(self.refused) > complete
 

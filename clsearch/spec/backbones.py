@@ -63,10 +63,10 @@ BACKBONES: dict[str, Backbone] = {
             224,
             (Tower(768, 12), Tower(512, 12)),
         ),
-        Backbone("pocket_vit", "vit", "pocket", "pocket_vit", 2_713_152, 48, (Tower(192, 6),)),
-        Backbone("pocket_clip", "clip", "pocket", "pocket_clip", 5_360_000, 48, (Tower(192, 6), Tower(192, 4))),
-        Backbone("nano_vit", "vit", "nano", "nano_vit", None, None, ()),
-        Backbone("nano_clip", "clip", "nano", "nano_clip", None, None, ()),
+        Backbone("pocket_vit", "vit", "pocket", "pocket_vit", 2_713_920, 48, (Tower(192, 6),)),
+        Backbone("pocket_clip", "clip", "pocket", "pocket_clip", 5_357_569, 48, (Tower(192, 6), Tower(192, 4))),
+        Backbone("nano_vit", "vit", "nano", "nano_vit", 31_840, 16, (Tower(32, 2),)),
+        Backbone("nano_clip", "clip", "nano", "nano_clip", 191_041, 16, (Tower(32, 2), Tower(32, 2))),
     )
 }
 

@@ -56,7 +56,7 @@ def _adapters(method: str, settings: Mapping[str, Any], towers: tuple[Tower, ...
     if method == "sequential_lora":
         return int(settings["rank"]) * per_rank
     # fm_lora: shared bases and one core in each weight, and the meta-prompt; no growth with the tasks.
-    rank = max(settings["candidate_ranks"])
+    rank = int(max(settings["candidate_ranks"]))
     weights = sum(tower.depth for tower in towers) * len(projections)
     return rank * per_rank + weights * rank * rank + int(settings["prompt_tokens"]) * towers[0].width
 

@@ -69,7 +69,7 @@ class MethodSettings:
 
 @dataclass(frozen=True)
 class MoRASettings(MethodSettings):
-    """MoRA (arXiv 2506.21035), defaults of its X-TAIL runner; `methods.md` 1.1-1.5 names each source."""
+    """MoRA (arXiv 2506.21035), defaults of the X-TAIL runner in its public code (MoRAM, XTAIL/runner_moram.sh)."""
 
     name: ClassVar[str] = "mora"
     numerics: ClassVar[int] = 1
@@ -93,7 +93,7 @@ class MoRASettings(MethodSettings):
 
 @dataclass(frozen=True)
 class FMLoRASettings(MethodSettings):
-    """FM-LoRA (arXiv 2504.08823); most of its numbers were lost with the text, see `methods.md` 2.4."""
+    """FM-LoRA (arXiv 2504.08823); no public code; most of its numbers were lost with the text we hold."""
 
     name: ClassVar[str] = "fm_lora"
     numerics: ClassVar[int] = 1
@@ -121,7 +121,7 @@ class FMLoRASettings(MethodSettings):
 
 @dataclass(frozen=True)
 class SequentialLoRASettings(MethodSettings):
-    """One LoRA pair per weight, trained on through all tasks (`methods.md` 6)."""
+    """One LoRA pair per weight, trained on through all tasks."""
 
     name: ClassVar[str] = "sequential_lora"
     numerics: ClassVar[int] = 1
@@ -133,7 +133,7 @@ class SequentialLoRASettings(MethodSettings):
 
 @dataclass(frozen=True)
 class IncrementalLoRASettings(MethodSettings):
-    """A new LoRA pair per task, earlier ones frozen and summed, no regulariser (`methods.md` 6)."""
+    """A new LoRA pair per task, earlier ones frozen and summed, no regulariser."""
 
     name: ClassVar[str] = "incremental_lora"
     numerics: ClassVar[int] = 1
@@ -145,7 +145,7 @@ class IncrementalLoRASettings(MethodSettings):
 
 @dataclass(frozen=True)
 class FineTuningSettings(MethodSettings):
-    """All weights, task after task (`methods.md` 7 for ViT, 11 for CLIP)."""
+    """All weights, task after task: CODA-Prompt's port for ViT, ZSCL's loss for CLIP."""
 
     name: ClassVar[str] = "fine_tuning"
     numerics: ClassVar[int] = 1

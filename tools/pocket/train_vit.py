@@ -11,10 +11,12 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.multiprocessing as mp
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -119,19 +121,59 @@ def held_out(student: Student, cache: Cache) -> dict[str, float]:
     return losses
 
 
-def train(seconds: float, batch_size: int, peak: float, seed: int) -> None:
+def train(seconds: float, workers: int, batch_size: int, peak: float, seed: int) -> None:
+    """Workers of one thread each step the same shared weights without waiting for each other.
+
+    On cores shared with other programs two threads of one process mostly wait for the slower.
+    """
     torch.manual_seed(seed)
-    torch.set_num_threads(2)
-    random = np.random.default_rng(seed)
+    torch.set_num_threads(1)
     cache = Cache()
-    teacher = Lite0().requires_grad_(False)
-    student = Student(cache, teacher)
-    names = [(name, p) for name, p in student.named_parameters() if not name.startswith("classify")]
-    decayed = [p for _, p in names if p.ndim > 1]
-    plain = [p for _, p in names if p.ndim <= 1]
+    student = Student(cache, Lite0().requires_grad_(False)).share_memory()
+    context = mp.get_context("fork")
+    steps = context.Array("q", workers)
+    start = time.time()
+    started = [
+        context.Process(target=work, args=(student, cache, steps, rank, start, seconds, batch_size, peak, seed))
+        for rank in range(workers)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+        if process.exitcode != 0:
+            raise RuntimeError(f"a worker ended with {process.exitcode}")
+    save(student)
+    record = {
+        "seconds": round(time.time() - start),
+        "workers": workers,
+        "steps": sum(steps),
+        "batch": batch_size,
+        "peak_rate": peak,
+        "held_out": held_out(student, cache),
+    }
+    (CACHE / "train_vit.json").write_text(json.dumps(record))
+    print(record)
+
+
+def work(
+    student: Student,
+    cache: Cache,
+    steps: Sequence[int],
+    rank: int,
+    start: float,
+    seconds: float,
+    batch_size: int,
+    peak: float,
+    seed: int,
+) -> None:
+    random = np.random.default_rng([seed, rank])
+    learned = [p for p in student.parameters() if p.requires_grad]
+    decayed = [p for p in learned if p.ndim > 1]
+    plain = [p for p in learned if p.ndim <= 1]
     groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=peak, weight_decay=0.05, betas=(0.9, 0.98))
-    start, step, saved, means = time.time(), 0, 0.0, dict.fromkeys(WEIGHT, 0.0)
+    saved, means = 0.0, dict.fromkeys(WEIGHT, 0.0)
     while (done := (time.time() - start) / seconds) < 1:
         rate = peak * min(done / 0.04, 0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
         for group in optimizer.param_groups:
@@ -142,22 +184,18 @@ def train(seconds: float, batch_size: int, peak: float, seed: int) -> None:
         total = torch.stack([WEIGHT[name] * loss for name, loss in losses.items()]).sum()
         optimizer.zero_grad()
         total.backward()
-        nn.utils.clip_grad_norm_([p for _, p in names], 1.0)
+        nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
-        step += 1
+        steps[rank] += 1
         for name, loss in losses.items():
             means[name] += 0.02 * (float(loss.detach()) - means[name])
-        if step % 200 == 0:
+        if steps[rank] % 100 == 0 and rank == 0:
             shown = {name: round(value, 3) for name, value in means.items()}
-            print(f"{step} {time.time() - start:.0f} s {shown} held {held_out(student, cache)}", flush=True)
-        if done - saved > 0.25:  # so that a run cut short leaves something
+            print(f"{list(steps)} {time.time() - start:.0f} s {shown}", flush=True)
+        if rank == 0 and done - saved > 0.25:  # so that a run cut short leaves something
             saved = done
             save(student)
-    save(student)
-    record = {"seconds": round(time.time() - start), "steps": step, "batch": batch_size}
-    record |= {"held_out": held_out(student, cache)}
-    (CACHE / "train_vit.json").write_text(json.dumps(record))
-    print(record)
+            print("held out", held_out(student, cache), flush=True)
 
 
 def save(student: Student) -> None:
@@ -169,8 +207,9 @@ def save(student: Student) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1200)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    train(args.seconds, args.batch, args.lr, args.seed)
+    train(args.seconds, args.workers, args.batch, args.lr, args.seed)

@@ -1,0 +1,249 @@
+"""What a leaderboard says: one board per benchmark and protocol, its lines ranked, what is left out counted.
+
+Confirmed results (phase confirm, split test) are ranked. A setting that was only searched is listed below them, on
+validation and without a rank. Trials that did not learn their whole sequence are hidden, and counted with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from clsearch.results.metrics import LOWER_IS_BETTER, METRICS, Floats
+from clsearch.results.roles import Role, SweepTrials
+from clsearch.results.sequences import Measured, measured_sequences
+from clsearch.results.trials import Status, TrialRecord
+
+PHASES_SHOWN = ("search", "confirm")
+INCOMPLETE: tuple[Status, ...] = ("pruned", "failed", "running")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One setting of one sweep, measured on one or more pairs of seeds."""
+
+    method: str
+    backbone: str
+    sweep: str
+    trial: int
+    role: Role
+    confirmed: bool
+    phase: str
+    split: str
+    eval_setting: str
+    tasks_total: int
+    pairs: tuple[tuple[int, int], ...]  # (run seed, order seed), in the order of the values
+    values: Mapping[str, Floats]  # metric -> one figure per pair
+    trained_parameters: int | None
+    stored_parameters: int | None
+    trials_spent: int
+
+    def mean(self, metric: str) -> float:
+        return float(self.values[metric].mean())
+
+    def std(self, metric: str) -> float:
+        """The sample's standard deviation over pairs; NaN for one pair."""
+        return float(self.values[metric].std(ddof=1)) if len(self.pairs) > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Best less published setting of one sweep in points of `metric`, over the pairs of seeds that both have."""
+
+    method: str
+    sweep: str
+    metric: str
+    mean: float
+    low: float | None  # of the 95 % t interval; None for one pair
+    high: float | None
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """One table. `hidden` counts what is left out, by reason; `causes` says it of each failed trial."""
+
+    benchmark: str
+    protocol: str
+    kind: str
+    metric: str
+    confirmed: tuple[Line, ...]
+    unconfirmed: tuple[Line, ...]
+    differences: tuple[Difference, ...]
+    hidden: Mapping[str, int] = field(default_factory=dict)
+    causes: tuple[str, ...] = ()
+
+
+def headline(kind: str) -> str:
+    """The metric a kind of benchmark is ranked by when none is asked for."""
+    return "average" if kind == "cross_domain" else "final_acc_micro"
+
+
+def make_boards(
+    rows: pa.Table,
+    trials: Sequence[TrialRecord],
+    identities: Mapping[str, Mapping[str, Any]],
+    kinds: Mapping[str, str],
+    metric: str | None = None,
+) -> list[Board]:
+    """Every board of a store, by benchmark and protocol.
+
+    Args:
+        rows: of the phases in PHASES_SHOWN.
+        trials: of every sweep.
+        identities: sweep -> its identity (benchmark, protocol, method, objective).
+        kinds: benchmark -> kind; a benchmark that is not in it counts as cross-domain if tasks were evaluated before
+            they were learned.
+        metric: a name of METRICS to rank by; None: the headline of the benchmark's kind.
+    """
+    places: dict[tuple[str, str], list[Measured]] = {}
+    sweeps: dict[str, tuple[str, str]] = {
+        sweep: (str(identity["benchmark"]), str(identity["protocol"])) for sweep, identity in identities.items()
+    }
+    for sequence in measured_sequences(rows):
+        place = sequence.benchmark, sequence.protocol
+        places.setdefault(place, []).append(sequence)
+        sweeps.setdefault(sequence.sweep, place)
+    lives: dict[tuple[str, str], list[TrialRecord]] = {}
+    for trial in trials:
+        lives.setdefault(sweeps.get(trial.sweep, ("unknown benchmark", "unknown protocol")), []).append(trial)
+    found = sorted({*places, *lives})
+    return [_board(place, places.get(place, []), lives.get(place, []), identities, kinds, metric) for place in found]
+
+
+def _board(
+    place: tuple[str, str],
+    sequences: list[Measured],
+    trials: list[TrialRecord],
+    identities: Mapping[str, Mapping[str, Any]],
+    kinds: Mapping[str, str],
+    metric: str | None,
+) -> Board:
+    benchmark, protocol = place
+    kind = kinds.get(benchmark) or _kind(sequences)
+    chosen = metric or headline(kind)
+    names = {sequence.sweep for sequence in sequences}
+    sweeps = {name: SweepTrials(name, trials, identities.get(name, {})) for name in names}
+    tested = [s for s in sequences if (s.phase, s.split) == ("confirm", "test")]
+    searched = [s for s in sequences if (s.phase, s.split) == ("search", "validation")]
+    whole = {id(s) for s in sequences if s.complete(kind == "cross_domain")}
+    confirmed = _lines((s for s in tested if id(s) in whole), sweeps)
+    ended = [s for s in searched if id(s) in whole and sweeps[s.sweep].ended(s.trial)]
+    unconfirmed = _without(_lines(ended, sweeps), confirmed, sweeps)
+    return Board(
+        benchmark=benchmark,
+        protocol=protocol,
+        kind=kind,
+        metric=chosen,
+        confirmed=tuple(ranked(confirmed, chosen)),
+        unconfirmed=tuple(ranked(unconfirmed, chosen)),
+        differences=tuple(_differences(confirmed, chosen)),
+        hidden=_hidden(trials, ended, [s for s in tested if id(s) not in whole]),
+        causes=tuple(_cause(trial) for trial in trials if trial.status == "failed"),
+    )
+
+
+def _without(searched: list[Line], confirmed: list[Line], sweeps: Mapping[str, SweepTrials]) -> list[Line]:
+    """The searched lines worth a look: best and published where they are not confirmed, and rows without a trial."""
+    known = {(line.sweep, line.method, part) for line in confirmed for part in line.role.split(" = ")}
+
+    def shown(line: Line) -> bool:
+        if line.role == "other":
+            return sweeps[line.sweep].unclaimed(line.trial)
+        return not all((line.sweep, line.method, part) in known for part in line.role.split(" = "))
+
+    return [line for line in searched if shown(line)]
+
+
+def _hidden(trials: list[TrialRecord], searched: list[Measured], unfinished: list[Measured]) -> dict[str, int]:
+    """How much is left out, by reason; `searched` are the whole search sequences, `unfinished` the confirm ones."""
+    statuses = Counter(trial.status for trial in trials)
+    have_rows = {(sequence.sweep, sequence.trial) for sequence in searched}
+    rowless = [t for t in trials if t.status == "complete" and (t.sweep, t.number) not in have_rows]
+    counts: dict[str, int] = {status: statuses[status] for status in INCOMPLETE}
+    counts["complete trial, but rows are missing"] = len(rowless)
+    counts["confirmation not finished"] = len({(s.sweep, s.trial, s.pair) for s in unfinished})
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _cause(trial: TrialRecord) -> str:
+    cause = (trial.outcome or {}).get("cause") or "no cause was recorded"
+    return f"{trial.sweep} trial {trial.number} failed: {cause}"
+
+
+def _kind(sequences: Iterable[Measured]) -> str:
+    ahead = any(np.triu(sequence.count, k=1).any() for sequence in sequences)
+    return "cross_domain" if ahead else "class_incremental"
+
+
+def _lines(sequences: Iterable[Measured], sweeps: Mapping[str, SweepTrials]) -> list[Line]:
+    groups: dict[tuple[Any, ...], list[Measured]] = {}
+    for s in sequences:
+        groups.setdefault((s.method, s.backbone, s.sweep, s.trial, s.eval_setting), []).append(s)
+    return [_line(group, sweeps[key[2]]) for key, group in groups.items()]
+
+
+def _line(group: list[Measured], sweep: SweepTrials) -> Line:
+    group = sorted(group, key=lambda s: s.pair)
+    one = group[-1]
+    correct, count = np.stack([s.correct for s in group]), np.stack([s.count for s in group])
+    return Line(
+        method=one.method,
+        backbone=one.backbone,
+        sweep=one.sweep,
+        trial=one.trial,
+        role=sweep.role(one.method, one.trial, one.eval_setting),
+        confirmed=one.phase == "confirm",
+        phase=one.phase,
+        split=one.split,
+        eval_setting=one.eval_setting,
+        tasks_total=one.tasks_total,
+        pairs=tuple(s.pair for s in group),
+        values={name: np.asarray(metric(correct, count)) for name, metric in METRICS.items()},
+        trained_parameters=one.trained_parameters,
+        stored_parameters=one.stored_parameters,
+        trials_spent=sweep.spent,
+    )
+
+
+def ranked(lines: Iterable[Line], metric: str) -> list[Line]:
+    """Best first by `metric`; lines that do not have it last."""
+    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
+
+    def key(line: Line) -> tuple[bool, float, str, str, int]:
+        mean = line.mean(metric)
+        return bool(np.isnan(mean)), 0.0 if np.isnan(mean) else sign * mean, line.method, line.sweep, line.trial
+
+    return sorted(lines, key=key)
+
+
+def _differences(lines: Sequence[Line], metric: str) -> list[Difference]:
+    found = []
+    published = {(line.sweep, line.method): line for line in lines if line.role == "published"}
+    for line in lines:
+        other = published.get((line.sweep, line.method))
+        if line.role != "best" or other is None:
+            continue
+        theirs = dict(zip(other.pairs, other.values[metric], strict=True))
+        gaps = [
+            value - theirs[pair] for pair, value in zip(line.pairs, line.values[metric], strict=True) if pair in theirs
+        ]
+        if gaps:
+            found.append(Difference(line.method, line.sweep, metric, *_interval(np.array(gaps)), pairs=len(gaps)))
+    return sorted(found, key=lambda difference: (difference.method, difference.sweep))
+
+
+def _interval(gaps: Floats) -> tuple[float, float | None, float | None]:
+    """The mean and its 95 % interval by Student's t with n - 1 degrees of freedom."""
+    mean, n = float(gaps.mean()), len(gaps)
+    if n < 2:
+        return mean, None, None
+    from scipy.special import stdtrit  # 0.3 s, which a store without confirmed pairs need not pay
+
+    half = float(stdtrit(n - 1, 0.975)) * float(gaps.std(ddof=1)) / n**0.5
+    return mean, mean - half, mean + half

@@ -1,0 +1,108 @@
+"""From rows to sequences: each one's matrices of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from clsearch.results.objects import StoreError
+
+Counts = NDArray[np.int64]
+
+# What tells one measured sequence from another; a column of each name is in every row.
+_PLACE = (
+    *("benchmark", "protocol", "method", "backbone", "sweep", "trial", "phase", "split", "eval_setting"),
+    *("order_seed", "run_seed", "tasks_total"),
+)
+COLUMNS = (*_PLACE, "task_learned", "task_evaluated", "correct", "count", "trained_parameters", "stored_parameters")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One task sequence under one eval setting on one split."""
+
+    benchmark: str
+    protocol: str
+    method: str
+    backbone: str
+    sweep: str
+    trial: int
+    phase: str
+    split: str
+    eval_setting: str  # canonical JSON
+    order_seed: int
+    run_seed: int
+    tasks_total: int
+    correct: Counts  # (T, T); row: after which task, column: which task
+    count: Counts
+    trained_parameters: int | None  # at the last task that has rows
+    stored_parameters: int | None
+
+    def complete(self, whole_matrix: bool) -> bool:
+        """Whether every stage has its rows; `whole_matrix`: also those of tasks not learned yet (cross-domain)."""
+        needed = self.count > 0
+        return bool(needed.all() if whole_matrix else needed[np.tri(self.tasks_total, dtype=bool)].all())
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """(run seed, order seed)."""
+        return self.run_seed, self.order_seed
+
+
+def measured_sequences(rows: pa.Table) -> list[Measured]:
+    """Every sequence of the rows, by first appearance; raises StoreError for a task number out of range."""
+    return list(_sequences(rows.select(list(COLUMNS)))) if rows.num_rows else []
+
+
+def _sequences(rows: pa.Table) -> Iterator[Measured]:
+    group, first = _groups(rows)
+    learned, evaluated, total = (_numbers(rows, name) for name in ("task_learned", "task_evaluated", "tasks_total"))
+    wrong = (learned < 1) | (learned > total) | (evaluated < 1) | (evaluated > total)
+    if wrong.any():
+        raise StoreError(
+            f"rows of sweep {rows['sweep'][int(wrong.argmax())]}: a task's number is not within tasks_total"
+        )
+    correct, count = _numbers(rows, "correct"), _numbers(rows, "count")
+    facts = rows.select(list(_PLACE)).take(first).to_pylist()
+    order = np.lexsort((learned, group))  # each group together, its last stage at its end
+    ends = np.flatnonzero(np.append(np.diff(group[order]) > 0, True))
+    last = rows.select(["trained_parameters", "stored_parameters"]).take(order[ends]).to_pylist()
+    start = 0
+    for fact, parameters, end in zip(facts, last, (ends + 1).tolist(), strict=True):
+        members = order[start:end]
+        start = end
+        yield Measured(
+            **fact,
+            correct=_matrix(fact["tasks_total"], learned, evaluated, correct, members),
+            count=_matrix(fact["tasks_total"], learned, evaluated, count, members),
+            **parameters,
+        )
+
+
+def _matrix(size: int, learned: Counts, evaluated: Counts, values: Counts, members: NDArray[Any]) -> Counts:
+    matrix = np.zeros((size, size), dtype=np.int64)
+    matrix[learned[members] - 1, evaluated[members] - 1] = values[members]
+    return matrix
+
+
+def _groups(rows: pa.Table) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Each row's group, numbered by first appearance, and the first row of each group."""
+    code = np.zeros(rows.num_rows, dtype=np.int64)
+    for name in _PLACE:
+        column = rows[name].combine_chunks().dictionary_encode(null_encoding="encode")
+        mixed = code * (len(column.dictionary) + 1) + column.indices.to_numpy(zero_copy_only=False)
+        code = np.unique(mixed, return_inverse=True)[1]  # dense again, so that the product never overflows
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    appearance = np.argsort(first)
+    rank = np.empty_like(appearance)
+    rank[appearance] = np.arange(len(appearance))
+    return rank[inverse], first[appearance]
+
+
+def _numbers(rows: pa.Table, name: str) -> Counts:
+    return np.asarray(rows[name].to_numpy(), dtype=np.int64)

@@ -1,0 +1,59 @@
+"""The catalogue: names, and sentences for files that are not there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clsearch.benchmarks.catalogue import BENCHMARKS, benchmark_info, find_data_root, missing_files
+from clsearch.benchmarks.streams import open_stream
+from clsearch.errors import UsageError
+
+
+def test_the_catalogue_is_read_with_the_standard_library_alone() -> None:
+    code = (
+        "import sys; import clsearch.benchmarks.catalogue;"
+        "assert not {'numpy', 'PIL', 'pyarrow', 'yaml'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", [name for name, info in BENCHMARKS.items() if info.needs])
+def test_missing_files_say_where_and_how(name: str, tmp_path: Path) -> None:
+    sentence = missing_files(name, tmp_path)
+    assert sentence is not None
+    assert str(tmp_path / BENCHMARKS[name].needs[0]) in sentence
+    assert "https://" in sentence
+    assert "profile=pocket" in sentence
+    assert "CLSEARCH_DATA" in sentence
+    with pytest.raises(UsageError, match="profile=pocket"):
+        open_stream(name, 0, data_root=tmp_path)
+
+
+def test_files_that_are_there_are_not_missed(tmp_path: Path) -> None:
+    for path in BENCHMARKS["x_tail"].needs:
+        packed = tmp_path / (f"{path}.gz" if path.endswith("ubyte") else path)
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        packed.touch()
+    assert missing_files("x_tail", tmp_path) is None
+    (tmp_path / "dtd" / "split_zhou_DescribableTextures.json").unlink()
+    assert "split_zhou_DescribableTextures.json" in str(missing_files("x_tail", tmp_path))
+    assert missing_files("pocket_cil_10") is None
+    assert missing_files("nano_cil") is None
+
+
+def test_the_data_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CLSEARCH_DATA", raising=False)
+    assert find_data_root() == Path.home() / "clsearch" / "data"
+    monkeypatch.setenv("CLSEARCH_DATA", str(tmp_path))
+    assert find_data_root() == tmp_path
+    assert find_data_root(tmp_path / "other") == tmp_path / "other"
+
+
+def test_every_headline_is_a_known_kind_of_figure() -> None:
+    assert {info.headline for info in BENCHMARKS.values()} <= {"final_acc", "aaa", "average", "last", "transfer"}
+    with pytest.raises(UsageError, match="did you mean 'x_tail'"):
+        benchmark_info("xtail")
