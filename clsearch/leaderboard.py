@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from clsearch.errors import EXIT_USAGE, UsageError, nearest
 from clsearch.results.board import PHASES_SHOWN, Board, make_boards
 from clsearch.results.metrics import METRICS
+from clsearch.results.sequences import COLUMNS
 from clsearch.results.show import FORMATS, SORTS
 from clsearch.results.store import Store, open_store
 from clsearch.results.trials import read_trials
@@ -47,7 +48,8 @@ def load_boards(store: Store, metric: str | None = None) -> list[Board]:
     names = [path.removeprefix("sweeps/").removesuffix(".json") for path in paths]
     identities = dict(zip(names, store.read_many(paths, store.get_json), strict=True))
     kinds = {name: str(info.kind) for name, info in BENCHMARKS.items()}
-    return make_boards(store.read_rows(phase=PHASES_SHOWN), read_trials(store), identities, kinds, metric)
+    rows = store.read_rows(columns=COLUMNS, phase=PHASES_SHOWN)
+    return make_boards(rows, read_trials(store), identities, kinds, metric)
 
 
 def _known(option: str, value: str | None, valid: Iterable[str]) -> None:

@@ -110,7 +110,9 @@ def _as_table(found: pa.Table) -> str:
         table.add_column(Text(field.name), justify="right" if _is_number(field.type) else "left")
     for row in _plain_rows(found):
         table.add_row(*(Text("" if value is None else str(value)) for value in row))
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else 100_000, highlight=False, markup=False)
+    console = Console(
+        file=io.StringIO(), force_terminal=terminal, width=None if terminal else 100_000, highlight=False, markup=False
+    )
     console.print(table)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in str(printed).split("\n"))

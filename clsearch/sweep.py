@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from clsearch.benchmarks.catalogue import missing_files
-from clsearch.errors import EXIT_USAGE, UsageError, nearest
+from clsearch.errors import EXIT_FAILED_TRIALS, EXIT_USAGE, UsageError, nearest
 from clsearch.results.store import Store, open_store
-from clsearch.spec.identity import check_identity, register
+from clsearch.spec.identity import check_identity
 from clsearch.spec.locate import known_sweeps
 from clsearch.spec.plan import make_plan
 from clsearch.spec.show import render
@@ -91,13 +91,14 @@ def _run(specs: Sequence[SweepSpec]) -> int:
 
     from clsearch.search.run import run_sweep  # ray and torch: seconds that a wrong command need not wait for
 
-    codes = []
+    code = 0
     for spec, store in zip(specs, stores, strict=True):
         for note in spec.notes:
             print(f"note: {note}")
-        register(spec, store)
-        codes.append(run_sweep(spec, store))
-    return max(codes)
+        code = max(code, run_sweep(spec, store))
+        if code > EXIT_FAILED_TRIALS:  # interrupted: the sweeps after this one are not wanted either
+            break
+    return code
 
 
 if __name__ == "__main__":

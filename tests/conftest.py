@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside this file
 
-from seaweed import SeaweedServer, make_server  # noqa: E402
+from seaweed import SeaweedServer, make_server
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,9 @@ def declare_missing_operators() -> None:
         return
     if _load_extension():
         return
-    library = torch.library.Library("torchvision", "DEF")
+    # Untyped in torch.
+    make: Any = torch.library.Library
+    library = make("torchvision", "DEF")
     for name in _OPERATORS:
         library.define(name + _SCHEMA)
     _library = library
@@ -45,11 +47,12 @@ def _load_extension() -> bool:
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return False
+    load: Any = torch.ops.load_library
     for path in sorted(Path(spec.origin).parent.glob("_C*")):
         if path.suffix not in {".so", ".pyd", ".dylib"}:
             continue
         try:
-            torch.ops.load_library(str(path))
+            load(str(path))
         except (OSError, ImportError):
             continue
         return hasattr(torch.ops.torchvision, _OPERATORS[0])

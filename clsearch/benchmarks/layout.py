@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -108,15 +107,16 @@ def _check_count(info: BenchmarkInfo, classes: int) -> None:
 
 
 def _check_ids(info: BenchmarkInfo, pools: tuple[Pool, ...]) -> None:
-    names = Counter(pool.name for pool in pools)
-    ids = Counter(
-        name
-        for pool in pools
-        for listing in (pool.train, pool.validation, pool.test)
-        if listing is not None
-        for name in listing.ids
-    )
-    for what, counts in (("domain", names), ("image", ids)):
-        twice = next((name for name, count in counts.items() if count > 1), None)
-        if twice is not None:
-            raise UsageError(f"{info.name}: {what} '{twice}' is listed twice")
+    """Every domain has its own name and every image stands in one list; raises UsageError otherwise."""
+    names = [pool.name for pool in pools]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UsageError(f"{info.name}: domain '{twice}' is listed twice")
+    owner: dict[str, str] = {}
+    for pool in pools:
+        for part, listing in (("train", pool.train), ("validation", pool.validation), ("test", pool.test)):
+            for name in () if listing is None else listing.ids:
+                if name in owner:
+                    again = f"{part} of {pool.name}"
+                    raise UsageError(f"{info.name}: image '{name}' is listed in {owner[name]} and again in {again}")
+                owner[name] = f"{part} of {pool.name}"

@@ -31,8 +31,10 @@ class Split:
 
 
 def split_pool(pool: Pool, rule: SplitRule) -> Split:
-    """Divide a pool by the rule, class by class; raises UsageError naming a class with too few images."""
-    _check_disjoint(pool)
+    """Divide a pool, whose lists are disjoint, by the rule and class by class.
+
+    Raises UsageError naming a class with too few images.
+    """
     shots = rule.shots
     most = None if shots is None else min(shots, VALIDATION_SHOTS)
     if pool.validation is not None:
@@ -97,16 +99,6 @@ def _draw(pool: Pool, listing: Listing, shots: int, purpose: str) -> Labels:
         ranked = sorted(rows, key=lambda row: derive_seed(purpose, SPLIT_SEED, pool.name, listing.ids[row]))
         drawn += [int(row) for row in ranked[:shots]]
     return np.sort(np.asarray(drawn, dtype=np.int64))
-
-
-def _check_disjoint(pool: Pool) -> None:
-    """No id stands in two lists, or twice in one; raises UsageError naming the first that does."""
-    owner: dict[str, str] = {}
-    for part, listing in (("train", pool.train), ("validation", pool.validation), ("test", pool.test)):
-        for name in () if listing is None else listing.ids:
-            if name in owner:
-                raise UsageError(f"{pool.name}: image '{name}' is listed in {owner[name]} and again in {part}")
-            owner[name] = part
 
 
 def _check_classes(pool: Pool, listing: Listing, part: str) -> None:

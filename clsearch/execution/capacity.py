@@ -10,6 +10,8 @@ from typing import Any
 from clsearch.errors import UsageError
 from clsearch.spec.sweep import SweepSpec
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -45,13 +47,15 @@ def concurrency(spec: SweepSpec, machines: Sequence[Machine]) -> int:
 
 def _fits(asked: Mapping[str, float], offered: Mapping[str, float]) -> int:
     """How many workers one machine holds."""
-    counts = [
-        # Two thirds of a GPU each means one per GPU: Ray does not spread a fraction over two devices.
-        int(offered.get(name, 0.0)) * int(1 / need) if name == "GPU" and need < 1 else offered.get(name, 0.0) // need
-        for name, need in asked.items()
-        if need > 0
-    ]
-    return int(min(counts, default=1_000))
+    counts = []
+    for name, need in asked.items():
+        has = offered.get(name, 0.0)
+        if name == "GPU" and need < 1:
+            # Ray does not spread a fraction over two devices: of 0.6 GPU, each device holds one.
+            counts.append(int(has) * int(1 / need + _ROUNDING))
+        elif need > 0:
+            counts.append(int(has / need + _ROUNDING))
+    return min(counts, default=1_000)
 
 
 def _too_much(asked: Mapping[str, float], workers: int, machines: Sequence[Machine]) -> str:

@@ -16,7 +16,7 @@ from clsearch.errors import UsageError
 from clsearch.execution.job import Job, make_request
 from clsearch.execution.objective import ranked, score_settings
 from clsearch.learning.request import SequenceResult, TaskReport
-from clsearch.results.store import Store, open_store
+from clsearch.results.store import Store, StoreError, open_store
 from clsearch.spec.sweep import SweepSpec
 
 if TYPE_CHECKING:
@@ -32,34 +32,43 @@ _SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY", re.IGN
 def run_trial(config: dict[str, Any], spec: SweepSpec, store_uri: str, learner: Learner | None = None) -> None:
     """Learn the job in `config` and report to Tune: one dict per finished task, then one with `status`.
 
-    Status is `complete`, `failed` (with cause and traceback; the outcome says so), or `refused`: a UsageError, whose
-    verdict is the driver's, for it may be the setting's fault or the machine's. Raises only where worker processes
-    were lost, so that Tune tries again.
+    Status is `complete`; `failed`, with cause and traceback (the outcome says so too); `refused`: a UsageError, which
+    may be the setting's fault or the machine's, so that the driver decides; or `blocked`: something of the store must
+    be mended. The last two leave no outcome. Raises only where worker processes were lost, so that Tune tries again.
     """
     from ray import tune
 
     job = Job.from_config(config)
-    store = open_store(store_uri, create=False)
+    try:
+        store = open_store(store_uri, create=False)
+        final = _run(spec, job, store, learner, tune.report)
+    except StoreError as error:
+        final = {"status": "blocked", "cause": redact(str(error))}
+    except UsageError as error:
+        final = {"status": "refused", "cause": redact(str(error))}
+    tune.report(final)
+
+
+def _run(spec: SweepSpec, job: Job, store: Store, learner: Learner | None, report: Report) -> dict[str, Any]:
     started = time.time()
     attempt = begin_attempt(store, spec.name, job)
+    outcome_path = store.outcome_path(spec.name, job.trial)
     try:
-        result = _learn(spec, job, store, attempt, learner, tune.report)
-        final: dict[str, Any] = {"status": "complete"}
-        if job.phase == "search":
-            outcome = conclude(spec, job, store, result, started)
-            store.put_json(store.outcome_path(spec.name, job.trial), outcome)
-            final = {name: outcome[name] for name in ("status", "cause", "objective")}
-        tune.report(final)
-    except UsageError as error:
-        tune.report({"status": "refused", "cause": redact(str(error))})
+        result = _learn(spec, job, store, attempt, learner, report)
+        if job.phase != "search":
+            return {"status": "complete"}
+        outcome = conclude(spec, job, store, result, started)
+        store.put_json(outcome_path, outcome)
+        return {name: outcome[name] for name in ("status", "cause", "objective")}
+    except UsageError:
+        raise
     except Exception as error:
         if _workers_were_lost(error):
             raise
         cause = describe(error)
         if job.phase == "search":
-            outcome = failed_outcome(cause, wall_seconds=time.time() - started)
-            store.put_json(store.outcome_path(spec.name, job.trial), outcome)
-        tune.report({"status": "failed", "cause": cause, "traceback": redact(traceback.format_exc())})
+            store.put_json(outcome_path, failed_outcome(cause, wall_seconds=time.time() - started))
+        return {"status": "failed", "cause": cause, "traceback": redact(traceback.format_exc())}
 
 
 def begin_attempt(store: Store, sweep: str, job: Job) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -58,3 +60,31 @@ def project(x_ND: Tensor, rows_GRD: Tensor) -> Tensor:
     """Inner products of tokens with each part's rows, (G, N, R), by one matrix product for all parts."""
     groups, ranks, width = rows_GRD.shape
     return (x_ND @ rows_GRD.reshape(groups * ranks, width).T).view(len(x_ND), groups, ranks).transpose(0, 1)
+
+
+def project_bank(x_ND: Tensor, frozen_GRD: Tensor, trained_GRD: Tensor | None) -> Tensor:
+    """`project` on frozen rows and then trained ones, (G, N, R), without a gradient for the frozen rows."""
+    if trained_GRD is None or frozen_GRD.shape[1] == 0:
+        return project(x_ND, frozen_GRD if trained_GRD is None else trained_GRD)
+    product: Tensor = _ProjectBank.apply(x_ND, frozen_GRD, trained_GRD)  # type: ignore[no-untyped-call]
+    return product
+
+
+class _ProjectBank(torch.autograd.Function):
+    """One matrix product forward and one backward for both kinds of rows, where autograd would need twice as many."""
+
+    @staticmethod
+    def forward(ctx: Any, x_ND: Tensor, frozen_GRD: Tensor, trained_GRD: Tensor) -> Tensor:
+        rows_GRD = torch.cat([frozen_GRD, trained_GRD], 1)
+        ctx.frozen = frozen_GRD.shape[1]
+        ctx.save_for_backward(x_ND, rows_GRD)
+        return project(x_ND, rows_GRD)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor]:
+        x_ND, rows_GRD = ctx.saved_tensors
+        groups, ranks, width = rows_GRD.shape
+        z_NGR = gradients[0].transpose(0, 1)
+        x_gradient = z_NGR.reshape(-1, groups * ranks) @ rows_GRD.view(-1, width) if ctx.needs_input_grad[0] else None
+        trained = z_NGR[..., ctx.frozen :].reshape(len(x_ND), -1)
+        return x_gradient, None, (trained.T @ x_ND).view(groups, -1, width)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from clsearch.layers.adapted import Adapter, Site, kaiming_rows
-from clsearch.layers.lora import project
+from clsearch.layers.largest import largest
+from clsearch.layers.lora import project, project_bank
 
 EPSILON = 1e-12  # of the norm in eq. 5, as the CLIP code has it
 MINIMUM_BUDGET = 2  # the code's floor of k
@@ -26,6 +28,14 @@ class Routing:
     budget: int
     threshold: float = 0.0
     training: bool = False
+
+    def is_dense(self, ranks: int) -> bool:
+        """Whether every one of `ranks` experts may be active."""
+        return self.kind == "self_activated" or self.budget >= ranks or ranks <= MINIMUM_BUDGET
+
+    def active_threshold(self) -> float:
+        """The threshold in force: none in training, nor on the ladder's sparse row."""
+        return 0.0 if self.training or self.kind != "adaptive" else self.threshold
 
 
 class MoRA(Adapter):
@@ -77,19 +87,47 @@ class MoRA(Adapter):
         self.keys = self.values = None
 
     def forward(self, x_ND: Tensor) -> Tensor:
-        # Old and new experts are multiplied apart, so that no gradient is computed for the frozen bank.
-        z_GNR = project(x_ND, self.keys_old)
-        if self.keys is not None:
-            z_GNR = torch.cat([z_GNR, project(x_ND, self.keys)], -1)
+        z_GNR = project_bank(x_ND, self.keys_old, self.keys)
         if self.routing.kind.startswith("router"):
-            c_GNR = self._router_weights(x_ND) * z_GNR
-        else:
-            c_GNR = self_activation(z_GNR, self.routing)
+            return self._values(self._router_weights(x_ND) * z_GNR)
+        if self.routing.is_dense(z_GNR.shape[-1]):
+            return self._values(dense_activation(z_GNR, self.routing))
+        return self._active_values(*sparse_activation(z_GNR, self.routing))
+
+    def _values(self, c_GNR: Tensor) -> Tensor:
+        """sum_i c_i b_i over all experts."""
         old = self.keys_old.shape[1]
         update_GNW = c_GNR[..., :old] @ self.values_old
         if self.values is not None:
             update_GNW = torch.baddbmm(update_GNW, c_GNR[..., old:], self.values)
         return update_GNW
+
+    def _active_values(self, index_GNK: Tensor, c_GNK: Tensor) -> Tensor:
+        """sum_i c_i b_i over the active experts only: most of the bank is silent, and gathering k rows is cheaper."""
+        groups, tokens, _ = index_GNK.shape
+        old, width = self.keys_old.shape[1], self.site.width
+        if old == 0:
+            return self._values(c_GNK.new_zeros(groups, tokens, self.ranks()).scatter(-1, index_GNK, c_GNK))
+        is_old = index_GNK < old
+        part = torch.arange(groups, device=index_GNK.device)[:, None, None]
+        update_NW = F.embedding_bag(
+            (index_GNK.clamp_max(old - 1) + part * old).flatten(0, 1),
+            self.values_old.flatten(0, 1),
+            per_sample_weights=(c_GNK * is_old).flatten(0, 1),
+            mode="sum",
+        )
+        update_GNW = update_NW.view(groups, tokens, width)
+        if self.values is not None:
+            new = self.values.shape[1]
+            c_new_GNR = c_GNK.new_zeros(groups, tokens, new + 1)
+            # Column `new` collects what belongs to the frozen bank, and is cut off.
+            c_new_GNR = c_new_GNR.scatter(-1, (index_GNK - old).where(~is_old, new), c_GNK)[..., :new]
+            update_GNW = torch.baddbmm(update_GNW, c_new_GNR, self.values)
+        return update_GNW
+
+    def ranks(self) -> int:
+        """Number of experts, frozen and trainable."""
+        return self.keys_old.shape[1] + (0 if self.keys is None else self.keys.shape[1])
 
     def _adapter_of(self) -> Tensor:
         """For every expert the index of the adapter (task) it belongs to, (R)."""
@@ -108,23 +146,31 @@ def activation_scores(z: Tensor) -> Tensor:
     return z / z.norm(dim=-1, keepdim=True).clamp_min(EPSILON)
 
 
-def self_activation(z: Tensor, routing: Routing) -> Tensor:
-    """Each expert's weighted activation w_i z_i, (..., R), zero outside the budget (eq. 5-7).
+def dense_activation(z: Tensor, routing: Routing) -> Tensor:
+    """w_i z_i of every expert, (..., R), where the budget covers them all (eq. 5-7 with k = R).
 
-    The k largest signed scores share a softmax at temperature tau; at test time those below the threshold fall silent,
-    and the remaining weights are not renormalised. `self_activated` is tau = 1, k = R, without a threshold.
+    `self_activated` is tau = 1 without a threshold.
     """
     s = activation_scores(z)
-    ranks = z.shape[-1]
     if routing.kind == "self_activated":
         return s.softmax(-1) * z
-    budget = min(max(routing.budget, MINIMUM_BUDGET), ranks)
-    threshold = 0.0 if routing.training or routing.kind == "sparse" else routing.threshold
-    if budget == ranks:
-        w = (s / routing.temperature).softmax(-1)
-        return (w if threshold <= 0 else w * (s >= threshold)) * z
-    s_top, top = s.topk(budget, dim=-1, sorted=False)
-    w_top = (s_top / routing.temperature).softmax(-1)
-    if threshold > 0:
-        w_top = w_top * (s_top >= threshold)
-    return torch.zeros_like(z).scatter(-1, top, w_top * z.gather(-1, top))
+    w = (s / routing.temperature).softmax(-1)
+    return silence(w, s, routing.active_threshold()) * z
+
+
+def sparse_activation(z: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
+    """Which k experts are active and their w_i z_i, both (..., K) (eq. 5-7).
+
+    The k largest signed scores share a softmax at temperature tau; k has the code's floor of 2.
+    """
+    # Ranking by z is ranking by s, so scores are only made for the experts that are active.
+    active = largest(z, max(routing.budget, MINIMUM_BUDGET))
+    z_active = z.gather(-1, active)
+    s_active = z_active / z.norm(dim=-1, keepdim=True).clamp_min(EPSILON)
+    w = (s_active / routing.temperature).softmax(-1)
+    return active, silence(w, s_active, routing.active_threshold()) * z_active
+
+
+def silence(w: Tensor, s: Tensor, threshold: float) -> Tensor:
+    """Weights of experts whose score is below the threshold become 0; the others are not renormalised."""
+    return w if threshold <= 0 else w * (s >= threshold)

@@ -92,7 +92,7 @@ def run_sequence(
     started = _resume_from(sequence, keys, done)
     result = [0, 0, 0.0, 0.0]  # stages learned, reused; seconds learning, evaluating
     records: list[dict[str, Any]] = [{} for _ in keys]
-    if started:
+    if started > 0:
         records[started - 1] = _load(sequence, method, keys[started - 1]).record
     for t, key in enumerate(keys, 1):
         task = stream.tasks[t - 1]
@@ -134,7 +134,7 @@ def stage_keys(
         "order_seed": request.order_seed,
     }
     if settings.reads_tasks_total:
-        facts["tasks_total"] = len(stream.tasks)
+        facts["tasks_total"] = stream.tasks_total
     keys: list[str] = []
     for task in stream.tasks:
         keys.append(stage_key(keys[-1] if keys else None, facts | {"data": stream.task_digest(task.index)}))
@@ -145,7 +145,7 @@ def make_method(
     request: SequenceRequest, settings: MethodSettings, stream: Stream[Any], backbone: Any, workers: Workers
 ) -> Method:
     """The request's method on a backbone of its own, before its first task."""
-    total = len(stream.tasks) if settings.reads_tasks_total else None
+    total = stream.tasks_total if settings.reads_tasks_total else None
     info = StreamInfo(stream.class_names, stream.templates, total)
     return METHODS[request.method](settings, backbone, info, request.run_seed, workers)
 

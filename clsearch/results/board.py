@@ -172,8 +172,8 @@ def _hidden(trials: list[TrialRecord], searched: list[Measured], unfinished: lis
 
 
 def _cause(trial: TrialRecord) -> str:
-    cause = (trial.outcome or {}).get("cause") or "no cause was recorded"
-    return f"{trial.sweep} trial {trial.number} failed: {cause}"
+    cause = str((trial.outcome or {}).get("cause") or "no cause was recorded").strip().split("\n")[0]
+    return f"{trial.sweep} trial {trial.number} failed: {cause[:200]}"
 
 
 def _kind(sequences: Iterable[Measured]) -> str:

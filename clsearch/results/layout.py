@@ -88,11 +88,11 @@ def parse_row_name(path: str) -> RowName | None:
     return RowName(sweep, int(trial), phase, int(order), int(seed), int(task), eval_hash)
 
 
+# These columns are in the name of a row file, and the same in all its rows.
+NAMED_COLUMNS = ("trial", "phase", "order_seed", "run_seed", "task_learned")
+
+
 def may_match(path: str, wanted: Mapping[str, Collection[Any]]) -> bool:
     """Whether a row file's name lets its rows pass column = one of values: files that cannot need not be read."""
     name = parse_row_name(path)
-    return name is not None and all(
-        getattr(name, key) in wanted[key]
-        for key in ("trial", "phase", "order_seed", "run_seed", "task_learned")
-        if key in wanted
-    )
+    return name is not None and all(getattr(name, key) in wanted[key] for key in NAMED_COLUMNS if key in wanted)

@@ -71,6 +71,10 @@ class LocalObjects:
                     found.append(path)
         return sorted(found)
 
+    def top(self) -> Paths:
+        names = (f"{entry.name}/" if entry.is_dir() else entry.name for entry in self._scan(""))
+        return sorted(name for name in names if not name.startswith(_HIDDEN))
+
     def _scan(self, folder: str) -> Sequence[os.DirEntry[str]]:
         try:
             with os.scandir(self.root / folder) as entries:

@@ -34,6 +34,9 @@ class Objects(Protocol):
     def list(self, prefix: str) -> Paths:
         """Every path that starts with `prefix`, sorted, as the storage has it now."""
 
+    def top(self) -> Paths:
+        """The first part of every path, each once, sorted; folders end in a slash."""
+
     def delete(self, path: str) -> None:
         """Remove the object; one that is not there is no error."""
 

@@ -7,7 +7,7 @@ macro averages and any later metric follow from it. Columns may be added; none i
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -123,14 +123,20 @@ def _encoded(row: Mapping[str, Any]) -> dict[str, Any]:
 def encode(table: pa.Table) -> bytes:
     """The table as one Parquet object."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    # A file has some ten rows: compression would make it larger and twice as slow to read, and the Arrow schema and the
+    # statistics would be half of its bytes.
+    pq.write_table(table, buffer, compression="none", write_statistics=False, store_schema=False)
     return buffer.getvalue()
 
 
-def decode(data: bytes, name: str) -> pa.Table:
-    """The table of a row file; raises StoreError that names it if it is damaged or of a newer schema."""
+def decode(data: bytes, name: str, columns: Collection[str] | None = None) -> pa.Table:
+    """The table of a row file, or the given ones of its columns.
+
+    Raises StoreError that names the file if it is damaged or of a newer schema.
+    """
+    wanted = None if columns is None else ["schema_version", *columns]
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise StoreError(
             f"row file {name} is damaged ({_first_line(error)}); the other rows are not: remove it and run its sweep "
@@ -156,24 +162,28 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:120]
 
 
-def unite(tables: Iterable[tuple[str, pa.Table]]) -> pa.Table:
+def unite(tables: Iterable[tuple[str, pa.Table]], columns: Collection[str] | None = None) -> pa.Table:
     """One table of many row files (named, for messages): columns that a file does not have are null in its rows.
+
+    With `columns`, the table has these of the project's columns; else all, whether or not a file has them.
 
     A parameter that is an integer in one sweep and a float in another becomes a float; any other clash of types is
     StoreError, because one name has one type in the whole project.
     """
     named = list(tables)
-    schema, source = row_schema(), {}
+    schema = row_schema()
+    if columns is not None:
+        schema = pa.schema([field for field in schema if field.name in columns or field.name == "schema_version"])
     different = {id(table.schema): (name, table.schema) for name, table in named}
     for name, other in {str(other): (name, other) for name, other in different.values()}.values():
         try:
             schema = pa.unify_schemas([schema, other.remove_metadata()], promote_options="permissive")
         except pa.ArrowException as error:
             raise StoreError(f"row file {name}: its columns do not fit the others' ({_first_line(error)})") from error
-        source[name] = other
     loose = pa.schema([field.with_nullable(True) for field in schema])
     if not named:
-        return loose.empty_table()
+        # Not schema.empty_table(), which imports pandas, where it is installed, at half a second.
+        return pa.Table.from_arrays([pa.nulls(0, field.type) for field in loose], schema=loose)
     return pa.concat_tables([_cast(table, loose) for _, table in named])
 
 
@@ -181,12 +191,10 @@ def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
     if table.schema.names == schema.names and table.schema.types == schema.types:
         return table.cast(schema)
     columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.chunked_array([pa.nulls(table.num_rows, field.type)])
+        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
-    return pa.table(columns, schema=schema)
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def difference(stored: pa.Table, written: pa.Table) -> str | None:

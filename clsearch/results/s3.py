@@ -12,7 +12,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from clsearch.errors import UsageError
 from clsearch.results.objects import Paths, StoreError
 
-Fault = Literal["again", "exists", "absent", "no bucket", "refused", "no credentials", "other"]
+Fault = Literal["again", "exists", "absent", "no bucket", "refused", "no credentials", "malformed", "other"]
 T = TypeVar("T")
 
 _WRITER = "clsearch-writer"
@@ -49,7 +49,7 @@ class S3Objects:
                 "(or AWS_PROFILE) and write s3://bucket/prefix"
             )
         if not parts.netloc or parts.query or parts.fragment:
-            raise UsageError(f"storage: '{uri}' is not of the form s3://bucket/prefix")
+            raise UsageError("storage: an S3 URI has the form s3://bucket/prefix, without query or fragment")
         self.bucket = parts.netloc
         self.prefix = parts.path.strip("/")
         self.uri = f"s3://{self.bucket}" + (f"/{self.prefix}" if self.prefix else "")
@@ -124,15 +124,21 @@ class S3Objects:
         return True
 
     def list(self, prefix: str) -> Paths:
+        return sorted(key for key in self._keys(prefix) if not key.endswith("/"))
+
+    def top(self) -> Paths:
+        return sorted(self._keys("", Delimiter="/"))
+
+    def _keys(self, prefix: str, **options: str) -> Iterator[str]:
+        """The listing's keys and, with a delimiter, its folders, below the store's prefix."""
         lead = len(self.prefix) + 1 if self.prefix else 0
-        found: Paths = []
-        more: dict[str, str] = {}
         while True:
-            page = self._call(prefix, partial(self._page, prefix, **more))
-            found += [item["Key"][lead:] for item in page.get("Contents", ()) if not item["Key"].endswith("/")]
+            page = self._call(prefix, partial(self._page, prefix, **options))
+            yield from (item["Key"][lead:] for item in page.get("Contents", ()))
+            yield from (item["Prefix"][lead:] for item in page.get("CommonPrefixes", ()))
             if not page.get("IsTruncated"):
-                return sorted(found)
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+                return
+            options = {**options, "ContinuationToken": page["NextContinuationToken"]}
 
     def _page(self, prefix: str, **more: Any) -> Any:
         return self._fs.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self._key(prefix), **more)
@@ -167,6 +173,8 @@ class S3Objects:
     def _sentence(self, fault: Fault, code: str) -> str:
         if fault == "no bucket":
             return f"store {self.uri}: there is no bucket '{self.bucket}' at {_endpoint()}; create it, or mend the name"
+        if fault == "malformed":
+            return f"store {self.uri}: the bucket's name or AWS_ENDPOINT_URL is malformed ({code})"
         if fault == "no credentials":
             keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
             return f"store {self.uri}: no AWS credentials found; set {keys}"
@@ -189,7 +197,8 @@ def _client_errors() -> tuple[type[Exception], ...]:
     """What the layers below may raise: s3fs, botocore, aiohttp and the standard library."""
     import botocore.exceptions as boto
 
-    return (OSError, boto.BotoCoreError, boto.ClientError, *_passing_errors())
+    # ValueError: botocore's word for a malformed endpoint.
+    return (OSError, ValueError, boto.BotoCoreError, boto.ClientError, *_passing_errors())
 
 
 def _passing_errors() -> tuple[type[Exception], ...]:
@@ -220,6 +229,8 @@ def _classify(error: Exception) -> tuple[Fault, str]:
     name = type(error).__name__
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.ProfileNotFound):
         return "no credentials", name
+    if isinstance(error, ValueError | boto.ParamValidationError):
+        return "malformed", name
     if isinstance(error, _passing_errors()):
         return "again", name
     return "other", name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,28 +60,48 @@ def measured_sequences(rows: pa.Table) -> list[Measured]:
 
 
 def _sequences(rows: pa.Table) -> Iterator[Measured]:
-    group, first = _groups(rows)
+    # In numpy from here on, by DLPack: pyarrow's own `take` and `to_numpy` import pandas, where it is installed, which
+    # costs half a second.
+    places = {name: _Coded.of(rows, name) for name in _PLACE}
+    group, first = _groups([place.codes for place in places.values()])
     learned, evaluated, total = (_numbers(rows, name) for name in ("task_learned", "task_evaluated", "tasks_total"))
     wrong = (learned < 1) | (learned > total) | (evaluated < 1) | (evaluated > total)
     if wrong.any():
-        raise StoreError(
-            f"rows of sweep {rows['sweep'][int(wrong.argmax())]}: a task's number is not within tasks_total"
-        )
+        sweep = places["sweep"].at(int(wrong.argmax()))
+        raise StoreError(f"rows of sweep {sweep}: the number of a task is not within tasks_total")
     correct, count = _numbers(rows, "correct"), _numbers(rows, "count")
-    facts = rows.select(list(_PLACE)).take(first).to_pylist()
+    trained, stored = (rows[name].to_pylist() for name in ("trained_parameters", "stored_parameters"))
     order = np.lexsort((learned, group))  # each group together, its last stage at its end
-    ends = np.flatnonzero(np.append(np.diff(group[order]) > 0, True))
-    last = rows.select(["trained_parameters", "stored_parameters"]).take(order[ends]).to_pylist()
+    ends = np.flatnonzero(np.append(np.diff(group[order]) > 0, True)) + 1
     start = 0
-    for fact, parameters, end in zip(facts, last, (ends + 1).tolist(), strict=True):
+    for number, end in enumerate(ends.tolist()):
         members = order[start:end]
         start = end
+        fact = {name: place.at(int(first[number])) for name, place in places.items()}
+        last = int(members[-1])
         yield Measured(
             **fact,
             correct=_matrix(fact["tasks_total"], learned, evaluated, correct, members),
             count=_matrix(fact["tasks_total"], learned, evaluated, count, members),
-            **parameters,
+            trained_parameters=trained[last],
+            stored_parameters=stored[last],
         )
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A column as its different values and each row's number among them."""
+
+    values: list[Any]
+    codes: NDArray[Any]
+
+    @staticmethod
+    def of(rows: pa.Table, name: str) -> _Coded:
+        column = rows[name].combine_chunks().dictionary_encode(null_encoding="encode")
+        return _Coded(column.dictionary.to_pylist(), np.from_dlpack(column.indices))
+
+    def at(self, row: int) -> Any:
+        return self.values[self.codes[row]]
 
 
 def _matrix(size: int, learned: Counts, evaluated: Counts, values: Counts, members: NDArray[Any]) -> Counts:
@@ -90,12 +110,11 @@ def _matrix(size: int, learned: Counts, evaluated: Counts, values: Counts, membe
     return matrix
 
 
-def _groups(rows: pa.Table) -> tuple[NDArray[Any], NDArray[Any]]:
+def _groups(columns: Iterable[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Each row's group, numbered by first appearance, and the first row of each group."""
-    code = np.zeros(rows.num_rows, dtype=np.int64)
-    for name in _PLACE:
-        column = rows[name].combine_chunks().dictionary_encode(null_encoding="encode")
-        mixed = code * (len(column.dictionary) + 1) + column.indices.to_numpy(zero_copy_only=False)
+    code: NDArray[Any] = np.zeros(1, dtype=np.int64)
+    for column in columns:
+        mixed = code * (int(column.max()) + 1) + column
         code = np.unique(mixed, return_inverse=True)[1]  # dense again, so that the product never overflows
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     appearance = np.argsort(first)
@@ -105,4 +124,4 @@ def _groups(rows: pa.Table) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _numbers(rows: pa.Table, name: str) -> Counts:
-    return np.asarray(rows[name].to_numpy(), dtype=np.int64)
+    return np.from_dlpack(rows[name].combine_chunks()).astype(np.int64)

@@ -134,7 +134,9 @@ def _as_table(boards: list[Board], sort: str | None) -> str:
 
     terminal = sys.stdout.isatty()
     # Into a file or a pipe the lines are as long as they need to be; a terminal wraps at its own width.
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else 240, highlight=False, markup=False)
+    console = Console(
+        file=io.StringIO(), force_terminal=terminal, width=None if terminal else 240, highlight=False, markup=False
+    )
     for board in boards:
         backbone = _backbones_differ(board)
         console.print(Text(_title(board), style="bold"))

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from clsearch.errors import UsageError, nearest
 from clsearch.results import layout
 from clsearch.results import rows as row_files
-from clsearch.results.layout import FOLDERS, RowName, checked_name, may_match, parse_row_name
+from clsearch.results.layout import FOLDERS, NAMED_COLUMNS, RowName, checked_name, may_match, parse_row_name
 from clsearch.results.local import LocalObjects
 from clsearch.results.objects import Objects, Paths, StoreConflict, StoreError
 
@@ -117,11 +117,14 @@ class Store:
         prefix = f"rows/{checked_name(sweep)}/" if sweep is not None else "rows/"
         return [path for path in self.list(prefix) if parse_row_name(path)]
 
-    def read_rows(self, sweep: str | None = None, **filters: Any) -> pa.Table:
+    def read_rows(
+        self, sweep: str | None = None, *, columns: Collection[str] | None = None, **filters: Any
+    ) -> pa.Table:
         """The rows of one sweep, or of all, in one table in the order of the files' names.
 
         Args:
             sweep: a sweep's name; unknown names give no rows.
+            columns: only these (and schema_version), which is quicker; None: all.
             filters: column = value or column = a collection of values.
 
         Raises:
@@ -129,20 +132,25 @@ class Store:
             UsageError: a filter names no column.
         """
         wanted = {name: _collection(value) for name, value in filters.items()}
+        read_columns = None if columns is None else {*columns, *wanted}
         names = [path for path in self.row_names(sweep) if may_match(path, wanted)]
 
         def read(path: str) -> tuple[str, pa.Table]:
             name = f"{self.uri}/{path}"
             try:
-                return name, row_files.decode(self.get(path), name)
+                return name, row_files.decode(self.get(path), name, read_columns)
             except FileNotFoundError:
                 raise StoreError(f"row file {name} was removed while it was to be read; run this again") from None
 
-        table = row_files.unite(self.read_many(names, read))
+        table = row_files.unite(self.read_many(names, read), read_columns)
         for name in wanted:
             if name not in table.column_names:
                 raise UsageError(f"rows have no column '{name}': {nearest(name, table.column_names)}")
-        masks = [pc.is_in(table[name], value_set=_values(wanted[name], table[name].type)) for name in wanted]
+        masks = [
+            pc.is_in(table[name], value_set=pa.array(values, type=table[name].type))
+            for name, values in wanted.items()
+            if name not in NAMED_COLUMNS  # done by the files' names
+        ]
         return table.filter(reduce(pc.and_, masks)) if masks else table
 
     def sweep_names(self) -> Paths:
@@ -156,11 +164,12 @@ class Store:
 
     def require(self) -> None:
         """Raises StoreError unless this is a store: something of ours is here, or at least nothing else is."""
-        if any(self.list(folder) for folder in FOLDERS if folder != "stages/"):
+        top = self._objects.top()
+        if any(folder in top for folder in FOLDERS):
             return
         if self.is_local and not Path(self.uri).is_dir():
             raise StoreError(f"{self.uri} is not a store: there is no such folder")
-        if any(path for path in self.list("") if not path.startswith((*FOLDERS, "selftest/"))):
+        if any(name != "selftest/" for name in top):
             raise StoreError(f"{self.uri} is not a store: it holds files, but neither sweeps nor rows")
 
     def self_test(self) -> None:
@@ -188,9 +197,10 @@ def resolve_uri(uri: str | None = None) -> str:
         return os.path.abspath(os.path.expanduser(chosen))
     if scheme == "file":
         return os.path.abspath("/" + rest.lstrip("/"))
-    if scheme == "s3":
-        return chosen.rstrip("/")
-    raise UsageError(f"storage: '{scheme}://' is not known; give a folder or s3://bucket/prefix")
+    if scheme == "s3" and rest.strip("/"):
+        return f"s3://{rest.rstrip('/')}"
+    # Only the scheme is repeated: what follows may hold a password.
+    raise UsageError(f"storage: '{scheme}://...' names no store; give a folder or s3://bucket/prefix")
 
 
 def open_store(uri: str | None = None, *, create: bool = True) -> Store:
@@ -221,7 +231,3 @@ def _objects(uri: str) -> Objects:
 
 def _collection(value: Any) -> list[Any]:
     return list(value) if isinstance(value, Collection) and not isinstance(value, str | bytes) else [value]
-
-
-def _values(values: list[Any], kind: pa.DataType) -> pa.Array:
-    return pa.array(values, type=kind)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 _PREFIX = "clsearch-"
 _LOCK = "alive.lock"
+_LONGEST_BASE = 20  # characters; Ray adds some 80, and a socket's path may have 107
 _OBJECT_STORE_BYTES = 150_000_000  # nothing of ours passes through it; Ray would reserve a third of the memory
 
 # Read by Ray and Tune when they start: no telemetry, no output and no files of their own, Ctrl-C ends at once.
@@ -34,6 +35,8 @@ def ray_cluster() -> Iterator[None]:
         os.environ.setdefault(name, value)
     import ray
 
+    # Tune logs the whole traceback of every lost process; the board says so in a line.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         yield
         return
@@ -58,13 +61,16 @@ def ray_cluster() -> Iterator[None]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A temporary folder with a short path (Ray's sockets allow 107 bytes), gone afterwards.
+    """A temporary folder with a short path, gone afterwards.
 
     Folders left by drivers that were killed are removed too: a living driver holds the lock in its own.
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+    base = tempfile.gettempdir()
+    if len(base) > _LONGEST_BASE:
+        base = "/tmp"
+    for left in Path(base).glob(f"{_PREFIX}*/{_LOCK}"):
         _remove_if_dead(left)
-    scratch = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    scratch = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
     with open(scratch / _LOCK, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:

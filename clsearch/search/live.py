@@ -82,11 +82,17 @@ class Board(Callback):
         elif "task" in result:
             self._task(line, result)
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The trial's process was lost for good."""
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial's process ended without a word and is started again."""
         line = self._line(trial)
         line.state = "lost"
-        self.say(f"trial {line.name}: its process was lost for good (out of memory, or its machine went away)")
+        self.say(f"trial {line.name}: its process was lost; it goes on in a new one")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial's process ended without a word once more, and is given up."""
+        line = self._line(trial)
+        line.state = "lost"
+        self.say(f"trial {line.name}: its process was lost again and is given up")
 
     def _task(self, line: Line, result: dict[str, Any]) -> None:
         if self.seconds_to_first_report is None:
@@ -108,7 +114,7 @@ class Board(Callback):
             line.metric = objective
             better = max if self._spec.objective.direction == "max" else min
             self._best = objective if self._best is None else better(self._best, objective)
-        if line.state in ("failed", "refused"):
+        if line.state in ("failed", "refused", "blocked"):
             self.say(f"trial {line.name} {line.state}: {result.get('cause')}")
         if result.get("traceback") and not self._traceback_shown:
             self._traceback_shown = True

@@ -19,7 +19,7 @@ from clsearch.search.cluster import ray_cluster, scratch_folder
 from clsearch.search.confirm import confirmation_jobs
 from clsearch.search.ledger import Ledger
 from clsearch.search.live import Board
-from clsearch.search.searcher import SweepSearcher
+from clsearch.search.searcher import Deaths, SweepSearcher
 from clsearch.search.summary import summary
 from clsearch.spec.identity import register
 from clsearch.spec.sweep import SweepSpec
@@ -41,7 +41,8 @@ def run_sweep(spec: SweepSpec, store: Store, learner: Learner | None = None) -> 
 
     Raises:
         UsageError: resources that the cluster can never have, a local store on several machines, another sweep under
-            this name (nothing is claimed in these cases); or what a trial found missing before any was complete.
+            this name (nothing is claimed in these cases); or what trials found missing or damaged: what could be
+            learned is in the store, and the same command goes on once it is mended.
     """
     try:
         with ray_cluster():
@@ -70,6 +71,8 @@ def _search(spec: SweepSpec, store: Store, parallel: int, learner: Learner | Non
         raise UsageError(searcher.refused[0][1])
     ledger.refresh()
     print(summary(ledger, board, len(searcher.failed_jobs)), flush=True)
+    if searcher.blocked:
+        raise UsageError(searcher.blocked[0][1])
     failed = any(trial.status == "failed" for trial in ledger.trials) or searcher.failed_jobs
     return EXIT_FAILED_TRIALS if failed else 0
 
@@ -101,7 +104,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=spec.name,
             storage_path=str(folder),
-            callbacks=[board],
+            callbacks=[Deaths(searcher), board],
             failure_config=tune.FailureConfig(max_failures=_LOSSES),
             verbose=0,
         ),

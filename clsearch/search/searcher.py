@@ -10,10 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ray.exceptions import RayActorError
+from ray.train import WorkerGroupError
+from ray.tune import Callback
 from ray.tune.search.searcher import Searcher
 
 from clsearch.execution.job import Job, search_job
-from clsearch.execution.trial import failed_outcome
+from clsearch.execution.trial import failed_outcome, redact
 from clsearch.search.ledger import Ledger
 from clsearch.search.proposals import propose
 
@@ -28,7 +31,8 @@ class SweepSearcher(Searcher):
     when none does, the user has to mend it, and the claims stay open.
 
     Attributes:
-        refused: the jobs set aside, with their messages.
+        refused: the jobs set aside, with their messages; empty once a job was completed.
+        blocked: jobs that the store did not let end, with their messages; their claims stay open in any case.
         failed_jobs: follow-up jobs that failed in this run.
     """
 
@@ -36,11 +40,13 @@ class SweepSearcher(Searcher):
         super().__init__()
         self.ledger = ledger
         self.refused: list[tuple[Job, str]] = []
+        self.blocked: list[tuple[Job, str]] = []
         self.failed_jobs: list[Job] = []
         self._follow_up = follow_up
         self._follow_up_jobs: deque[Job] | None = None
         self._running: dict[str, Job] = {}
-        self._last_result: dict[str, dict[str, Any]] = {}
+        self._died: dict[str, Job] = {}
+        self._tasks: dict[str, int] = {}
         self._one_was_learned = False
         ledger.refresh()
         self._open = deque(
@@ -56,25 +62,43 @@ class SweepSearcher(Searcher):
         return job.to_config()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Keep the last report: the one with `status` says how the job ended."""
-        self._last_result[trial_id] = result
+        """Note how far the trial is, in case that its process dies."""
+        self._tasks[trial_id] = result.get("task", self._tasks.get(trial_id, 0))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Settle a job that ended: its trial has an outcome afterwards, unless it was refused."""
+        """Settle a job that ended. Its trial has an outcome afterwards, unless it was refused or blocked."""
         job = self._running.pop(trial_id)
-        last = result or self._last_result.pop(trial_id, {})
-        status = "lost" if error or "status" not in last else last["status"]
+        if error or result is None:
+            self._died[trial_id] = job
+            return
+        status, cause = result["status"], result.get("cause")
         if status == "complete":
             self._one_was_learned = True
-        elif status == "refused":
-            self.refused.append((job, last["cause"]))
-        elif job.phase != "search":
-            self.failed_jobs.append(job)
-        elif status == "lost":
-            cause = "the trial's process was lost, again and again (out of memory, or its machine went away)"
-            self.ledger.end(job.trial, failed_outcome(cause, tasks_learned=last.get("task", 0)))
+        elif status == "failed":
+            self._note_failure(job)
+        else:
+            {"refused": self.refused, "blocked": self.blocked}[status].append((job, str(cause)))
         if self._one_was_learned:
             self._fail_refused()
+
+    def on_death(self, trial_id: str, error: Exception | None) -> None:
+        """Settle a job whose process did not come to report how it ended; Tune has tried it again before.
+
+        A process that went away fails its trial. Any other error is none of the trial's code (clsearch is not
+        installed over there, say) and is treated as a refusal.
+        """
+        job = self._died.pop(trial_id)
+        cause = getattr(error, "cause", None) or error
+        if isinstance(cause, (RayActorError, WorkerGroupError)):
+            self._note_failure(job)
+            if job.phase == "search":
+                text = "the trial's process was lost, again and again (out of memory, or its machine went away)"
+                self.ledger.end(job.trial, failed_outcome(text, tasks_learned=self._tasks.get(trial_id, 0)))
+        else:
+            last_line = redact(str(error)).strip().splitlines()[-1:]
+            self.refused.append((job, f"trial {job.trial} could not be run: {' '.join(last_line)}"))
+            if self._one_was_learned:
+                self._fail_refused()
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store has it all."""
@@ -111,15 +135,34 @@ class SweepSearcher(Searcher):
             if self.ledger.claim(number, setting):
                 return search_job(self.ledger.spec, number, setting)
 
+    def _note_failure(self, job: Job) -> None:
+        if job.phase != "search":
+            self.failed_jobs.append(job)
+
     def _is_stuck(self) -> bool:
-        """Whether only refusals came in: one where nothing was ever complete, else two, of different settings."""
+        """Whether nothing ends well in this run: one case where nothing ever did, else two, of different settings."""
+        if self._one_was_learned:
+            return False
         complete = any(trial.status == "complete" for trial in self.ledger.trials)
-        return len(self.refused) > complete
+        return len(self.refused) + len(self.blocked) > complete
 
     def _fail_refused(self) -> None:
         for job, message in self.refused:
+            self._note_failure(job)
             if job.phase == "search":
                 self.ledger.end(job.trial, failed_outcome(f"UsageError: {message}"))
-            else:
-                self.failed_jobs.append(job)
         self.refused.clear()
+
+
+class Deaths(Callback):
+    """Tells the searcher why a trial's process ended: of itself, Tune tells a searcher only that it did."""
+
+    def __init__(self, searcher: SweepSearcher) -> None:
+        self._searcher = searcher
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as the searcher's
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called by Tune right after the searcher's `on_trial_complete(error=True)`."""
+        self._searcher.on_death(trial.trial_id, trial.get_pickled_error())

@@ -42,8 +42,7 @@ def _best_lines(ledger: Ledger, best: TrialRecord) -> list[str]:
     chosen = ", ".join(f"{name}={show(value)}" for name, value in setting.items())
     published = " (the published setting)" if best.number == 0 else ""
     return [
-        f"best completed: trial {best.number}{published}, "
-        f"{spec.objective.metric} {best.objective:.2f} on validation",
+        f"best completed: trial {best.number}{published}, {spec.objective.metric} {best.objective:.2f} on validation",
         f"  {chosen}",
         f"  rows: {ledger.store.uri}/rows/{spec.name}/{best.number}-*.parquet",
     ]

@@ -8,7 +8,8 @@ from typing import Any
 from clsearch.errors import UsageError
 from clsearch.results.store import Store
 from clsearch.spec.parameters import show
-from clsearch.spec.sweep import SweepSpec
+from clsearch.spec.settings import fields
+from clsearch.spec.sweep import SweepSpec, as_json
 
 
 def check_identity(spec: SweepSpec, store: Store) -> bool:
@@ -18,13 +19,27 @@ def check_identity(spec: SweepSpec, store: Store) -> bool:
         stored = store.get_json(path)
     except FileNotFoundError:
         return False
-    lines = difference(stored, spec.identity())
+    lines = difference(stored, _as_of(stored, spec))
     if lines:
         raise UsageError(
             f"sweep '{spec.name}' in {store.uri} was another sweep (stored -> asked): {'; '.join(lines)}. "
             f"Give this one its own name (name={spec.name}_2), or ask again as it was"
         )
     return True
+
+
+def _as_of(stored: Any, spec: SweepSpec) -> dict[str, Any]:
+    """The identity without settings that the method got since `stored` was written and that stand at their default.
+
+    A new setting's default is what the method did before; else the method's `numerics` would have been raised.
+    """
+    identity = spec.identity()
+    known = stored.get("settings", {}) if isinstance(stored, Mapping) else {}
+    defaults = {name: as_json(field.default) for name, field in fields(spec.method).items()}
+    identity["settings"] = {
+        name: value for name, value in identity["settings"].items() if name in known or value != defaults[name]
+    }
+    return identity
 
 
 def register(spec: SweepSpec, store: Store) -> None:

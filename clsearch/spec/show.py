@@ -143,7 +143,10 @@ def _holdings(plan: Plan) -> Iterator[str]:
 
 def _left(plan: Plan) -> Iterator[str]:
     spec = plan.spec
-    yield f"{_count(plan.search_left, 'search stage')} and {_count(plan.confirm_left, 'confirm stage')} to learn"
+    # Half of it where the published setting turns out to be the best.
+    at_most = "at most " if spec.space and plan.confirm_left else ""
+    confirm = f"{at_most}{_count(plan.confirm_left, 'confirm stage')}"
+    yield f"{_count(plan.search_left, 'search stage')} and {confirm} to learn"
     guess = "" if plan.parallel_is_asked else " (by this machine's processors; a cluster decides for itself)"
     yield f"concurrency: {_count(plan.parallel, 'trial')} at a time{guess}"
     if plan.seconds_left is None or plan.seconds_per_stage is None:

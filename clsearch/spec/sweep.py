@@ -111,14 +111,14 @@ class SweepSpec:
     def identity(self) -> dict[str, Any]:
         """What makes this sweep this sweep, as JSON has it. Extent (trials, workers, storage, ...) is not in it."""
         searched = {parameter.name for parameter in self.space} | set(self.eval_grid)
-        fixed = {name: _plain(value) for name, value in self.full_settings().items() if name not in searched}
+        fixed = {name: as_json(value) for name, value in self.full_settings().items() if name not in searched}
         return {
             "method": self.method,
             "backbone": self.backbone,
             "benchmark": self.benchmark,
             "protocol": self.protocol,
             "objective": {"metric": self.objective.metric, "direction": self.objective.direction},
-            "space": {parameter.name: _plain(parameter.to_json()) for parameter in self.space},
+            "space": {parameter.name: as_json(parameter.to_json()) for parameter in self.space},
             "eval_grid": {name: list(values) for name, values in sorted(self.eval_grid.items())},
             "settings": fixed,
             "sampler": {"name": self.sampler.name, "startup": self.sampler.startup},
@@ -132,11 +132,11 @@ class SweepSpec:
         return digest(self.identity())
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A value as JSON gives it back: lists for tuples."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: as_json(item) for key, item in value.items()}
+    return [as_json(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def load_sweep(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:

@@ -72,7 +72,8 @@ def test_vit_shape() -> None:
     from timm.models.vision_transformer import VisionTransformer
 
     model = pocket.load_pocket_vit()
-    assert isinstance(model, VisionTransformer) and not model.training
+    assert isinstance(model, VisionTransformer)
+    assert not model.training
     assert model.pos_embed.dtype == torch.float32
     with torch.inference_mode():
         assert model(torch.zeros(2, 3, 48, 48)).shape == (2, 192)
@@ -107,7 +108,8 @@ def test_clip_sees_with_pocket_vit() -> None:
 def test_tokenizer_round_trip() -> None:
     tokenizer: Any = pocket.build_tokenizer()
     tokens = tokenizer(["A picture of a red umbrella", "x " * 50])
-    assert tokens.shape == (2, pocket.CONTEXT_LENGTH) and tokens.dtype == torch.int64
+    assert tokens.shape == (2, pocket.CONTEXT_LENGTH)
+    assert tokens.dtype == torch.int64
     assert int(tokens.max()) == pocket.VOCAB_SIZE - 1 == tokenizer.vocab_size - 1
     inner = tokens[0, 1 : int(tokens[0].argmax())]
     assert tokenizer.decode(inner.tolist()).strip() == "a picture of a red umbrella"
@@ -162,9 +164,11 @@ def test_class_and_domain_counts() -> None:
     assert min(n for (_, split), n in cil.items() if split == "train") >= 40
     assert min(n for (_, split), n in cil.items() if split == "test") >= 15
     tail = Counter(row["domain"] for row in rows("pocket_x_tail") if row["split"] == "test")
-    assert len(tail) >= 5 and min(tail.values()) >= 100
+    assert len(tail) >= 5
+    assert min(tail.values()) >= 100
     dil = {(row["domain"], row["class_name"]) for row in rows("pocket_dil")}
-    assert len({domain for domain, _ in dil}) == 4 and len(dil) == 4 * 12
+    assert len({domain for domain, _ in dil}) == 4
+    assert len(dil) == 4 * 12
 
 
 def test_nothing_pretrained_on_is_evaluated_on() -> None:

@@ -340,7 +340,12 @@ def test_unknown_benchmark_names_the_nearest() -> None:
         (
             "nano_x_tail",
             lambda pools: (dataclasses.replace(pools[1], name="again"), *pools[1:]),
-            "image 'nano_x_tail/food/apple/train/00' is listed twice",
+            "image 'nano_x_tail/food/apple/train/00' is listed in train of again and again in train of food",
+        ),
+        (
+            "nano_x_tail",
+            lambda pools: (dataclasses.replace(pools[0], test=pools[0].train), *pools[1:]),
+            "cat/train/00' is listed in train of animals and again in test of animals",
         ),
         (
             "nano_x_tail",

@@ -84,7 +84,7 @@ def test_leading_axes_and_plain_numbers() -> None:
         single = [metric(CORRECT, COUNT), metric(CORRECT // 2, COUNT)]
         np.testing.assert_array_equal(many, single, err_msg=name)
         json.dumps(single[0])  # a number, not an array
-    assert LOWER_IS_BETTER < set(METRICS)
+    assert set(METRICS) > LOWER_IS_BETTER
 
 
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1))
@@ -105,8 +105,8 @@ def test_against_the_definitions_written_as_loops(tasks: int, seed: int) -> None
         expected["transfer"] = sum(sum(a[t, j] for t in range(j)) / j for j in range(1, tasks)) / (tasks - 1)
         expected["forgetting"] = sum(max(a[i:, i]) - a[-1, i] for i in range(tasks - 1)) / (tasks - 1)
         expected["bwt"] = sum(a[-1, i] - a[i, i] for i in range(tasks - 1)) / (tasks - 1)
-        expected["forgetting_coda"] = sum(
-            sum(a[t - 1, i] - a[t, i] for i in range(t)) / t for t in range(1, tasks)
-        ) / (tasks - 1)
+        expected["forgetting_coda"] = sum(sum(a[t - 1, i] - a[t, i] for i in range(t)) / t for t in range(1, tasks)) / (
+            tasks - 1
+        )
     for name, value in expected.items():
         assert METRICS[name](correct, count) == pytest.approx(value, abs=1e-9), name

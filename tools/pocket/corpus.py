@@ -95,9 +95,7 @@ def _grey(image: Image.Image) -> Image.Image:
     return grey.convert("RGBA")
 
 
-def _silhouette(
-    rgba: np.ndarray, background: tuple[int, int, int], random: np.random.Generator
-) -> Image.Image:
+def _silhouette(rgba: np.ndarray, background: tuple[int, int, int], random: np.random.Generator) -> Image.Image:
     """The outline filled with one grey that stands out from the background."""
     dark = sum(background) < 384
     value = int(random.integers(150, 256) if dark else random.integers(0, 106))

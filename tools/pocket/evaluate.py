@@ -46,9 +46,7 @@ def nearest_mean(encode: Encode, rows: list[dict[str, object]]) -> float:
     return _percent(guess == labels[~train])
 
 
-def zero_shot(
-    encode: Encode, encode_texts: Callable[[list[str]], Tensor], rows: list[dict[str, object]]
-) -> float:
+def zero_shot(encode: Encode, encode_texts: Callable[[list[str]], Tensor], rows: list[dict[str, object]]) -> float:
     """Accuracy in percent on the test images against the class names."""
     names = sorted({str(row["class_name"]) for row in rows})
     tests = [row for row in rows if row["split"] == "test"]

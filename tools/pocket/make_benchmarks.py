@@ -41,9 +41,7 @@ def _write(name: str, rows: list[Row]) -> None:
     print(f"{name}: {len(rows)} rows, {path.stat().st_size} bytes")
 
 
-def _row(
-    identifier: str, image: bytes, class_name: str, domain: str, split: str, source: str
-) -> Row:
+def _row(identifier: str, image: bytes, class_name: str, domain: str, split: str, source: str) -> Row:
     origin = sources.SOURCES[source]
     return {
         "id": identifier,

@@ -69,9 +69,7 @@ def _glosses() -> list[str]:
 
 def _packages() -> list[str]:
     """Short descriptions of Debian packages: plain English of another kind."""
-    listing = subprocess.run(
-        ["apt-cache", "dumpavail"], capture_output=True, text=True, check=True
-    ).stdout
+    listing = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
     lines = re.findall(r"^Description(?:-en)?: (.+)$", listing, re.MULTILINE)
     plain = sorted({line.lower() for line in lines if 3 <= len(line.split()) <= 12})
     return sorted(plain, key=sources.digest)[:8000]

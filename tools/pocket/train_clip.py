@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,11 +23,27 @@ from torch.nn import functional as F
 from clsearch.backbones.pocket import WEIGHTS, build_clip, build_tokenizer, load_pocket_vit
 from tools.pocket import sources
 from tools.pocket.convert import put_vision_tower
-from tools.pocket.make_cache import CACHE, VIEWS
+from tools.pocket.make_cache import CACHE
 from tools.pocket.texts import TEMPLATES, load_texts
 from tools.pocket.train_vit import HEADS, Cache
 
 TEMPERATURE = 0.07
+JOINT_VIEWS = 4
+
+
+@dataclass
+class Texts:
+    """Tokens and MiniLM's vectors of every text; the first ones are the captions."""
+
+    tokens: Tensor
+    vectors: Tensor
+    words: list[str]
+    captions: int
+
+
+def read_texts() -> Texts:
+    words, vectors, captions = load_texts()
+    return Texts(build_tokenizer()(words), vectors, words, captions)
 
 
 def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
@@ -55,17 +72,16 @@ def text_parameters(model: CLIP) -> list[nn.Parameter]:
     return [p for p in model.parameters() if id(p) not in vision and id(p) != scale]
 
 
-def distil(model: CLIP, seconds: float, random: np.random.Generator) -> dict[str, float]:
+def distil(model: CLIP, seconds: float, texts: Texts) -> dict[str, float]:
     """Cosine to MiniLM's vectors, and the same neighbours within a batch."""
-    texts, vectors, captions = load_texts()
-    tokens = build_tokenizer()(texts)
+    tokens, vectors = texts.tokens, texts.vectors
     length = tokens.argmax(-1)
-    held = torch.tensor([sources.digest("held out " + text) % 50 == 0 for text in texts])
+    held = torch.tensor([sources.digest("held out " + text) % 50 == 0 for text in texts.words])
     train = (~held).nonzero()[:, 0].numpy()
-    is_caption = torch.from_numpy(train) < captions
+    is_caption = torch.from_numpy(train) < texts.captions
     # Captions are few but matter most.
     chance = torch.where(is_caption, 3.0, 1.0).double()
-    optimizer = torch.optim.AdamW(text_parameters(model), lr=1e-3, weight_decay=0.02, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(text_parameters(model), lr=1.5e-3, weight_decay=0.02, betas=(0.9, 0.98))
     step, mean = 0, 0.0
     for _ in rates(seconds, 1.5e-3, optimizer):
         pool = train[torch.multinomial(chance, 1024).numpy()]
@@ -89,32 +105,33 @@ def distil(model: CLIP, seconds: float, random: np.random.Generator) -> dict[str
 
 @torch.no_grad()
 def picture_features(cache: Cache) -> Tensor:
-    """pocket_vit's answer to every view, (VIEWS, N, width)."""
+    """pocket_vit's answer to some views, (JOINT_VIEWS, N, width)."""
     vit = load_pocket_vit()
     rows = []
     everything = np.arange(cache.images.shape[1])
-    for view in range(VIEWS):
+    for view in range(JOINT_VIEWS):
         parts = np.array_split(everything, 32)
         found = [vit(cache.batch(np.full(len(p), view), p, mirror=False).images) for p in parts]
         rows.append(torch.cat(found))
     return torch.stack(rows)
 
 
-def join(model: CLIP, seconds: float, random: np.random.Generator) -> dict[str, float]:
+def join(model: CLIP, seconds: float, texts: Texts, seed: int) -> dict[str, float]:
     """Contrast pictures with captions in templates; the truth is shared as MiniLM sees it."""
+    random = np.random.default_rng(seed)
     cache = Cache()
     pictures = picture_features(cache)
-    texts, vectors, captions = load_texts()
     tokenizer = build_tokenizer()
-    filled = [tokenizer([one.format(text) for text in texts[:captions]]) for one in TEMPLATES]
-    tokens = torch.stack(filled)
+    captions = texts.words[: texts.captions]
+    tokens = torch.stack([tokenizer([one.format(text) for text in captions]) for one in TEMPLATES])
+    vectors = texts.vectors
     learned = [*text_parameters(model), model.visual.proj, model.logit_scale]
     optimizer = torch.optim.AdamW(learned, lr=3e-4, weight_decay=0.02, betas=(0.9, 0.98))
     step, mean = 0, 0.0
     for _ in rates(seconds, 3e-4, optimizer):
         which = random.choice(cache.train, 256, replace=False)
         number = cache.caption_of[which]
-        view = random.integers(0, VIEWS, len(which))
+        view = random.integers(0, JOINT_VIEWS, len(which))
         image = F.normalize(pictures[view, which] @ model.visual.proj, dim=-1)
         template = torch.from_numpy(random.integers(0, len(TEMPLATES), len(which)))
         text = encode_text(model, tokens[template, number])
@@ -122,8 +139,8 @@ def join(model: CLIP, seconds: float, random: np.random.Generator) -> dict[str, 
         logits = model.logit_scale.exp() * image @ text.T
         contrast = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
         # The text tower must not forget the words that no caption has.
-        extra = torch.from_numpy(random.integers(captions, len(texts), 128))
-        kept = (encode_text(model, tokenizer([texts[i] for i in extra])) * vectors[extra]).sum(-1)
+        extra = torch.from_numpy(random.integers(texts.captions, len(texts.words), 96))
+        kept = (encode_text(model, texts.tokens[extra]) * vectors[extra]).sum(-1)
         loss = contrast + 2 * (1 - kept.mean())
         optimizer.zero_grad()
         loss.backward()
@@ -141,19 +158,20 @@ def join(model: CLIP, seconds: float, random: np.random.Generator) -> dict[str, 
 def save(model: CLIP) -> None:
     state = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     save_file(state, WEIGHTS["pocket_clip"])
+    WEIGHTS["pocket_clip"].chmod(0o644)  # safetensors writes for the owner alone
 
 
-def main(text_seconds: float, joint_seconds: float, seed: int) -> None:
+def main(text_seconds: float, joint_seconds: float, threads: int, seed: int) -> None:
     torch.manual_seed(seed)
-    torch.set_num_threads(2)
-    random = np.random.default_rng(seed)
+    torch.set_num_threads(threads)
     start = time.time()
+    texts = read_texts()
     model = build_clip().train()
     projection = torch.load(HEADS, weights_only=True)["text_head"].T
     put_vision_tower(load_pocket_vit(), model, projection)
-    record: dict[str, float] = distil(model, text_seconds, random)
+    record = distil(model, text_seconds, texts)
     save(model)
-    record |= join(model, joint_seconds, random)
+    record |= join(model, joint_seconds, texts, seed)
     save(model)
     record["seconds"] = round(time.time() - start)
     (CACHE / "train_clip.json").write_text(json.dumps(record))
@@ -164,6 +182,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text-seconds", type=float, default=360)
     parser.add_argument("--joint-seconds", type=float, default=300)
+    # One thread by default: on shared cores two mostly wait for the slower.
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    main(args.text_seconds, args.joint_seconds, args.seed)
+    main(args.text_seconds, args.joint_seconds, args.threads, args.seed)

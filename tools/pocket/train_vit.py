@@ -201,6 +201,7 @@ def work(
 def save(student: Student) -> None:
     state = {name: value.half().contiguous() for name, value in student.vit.state_dict().items()}
     save_file(state, WEIGHTS["pocket_vit"])
+    WEIGHTS["pocket_vit"].chmod(0o644)  # safetensors writes for the owner alone
     torch.save({"text_head": student.text_head.weight.detach()}, HEADS)
 
 

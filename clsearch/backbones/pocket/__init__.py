@@ -102,7 +102,8 @@ def build_tokenizer(context_length: int = CONTEXT_LENGTH) -> Callable[[list[str]
     _prepare()
     from open_clip.tokenizer import SimpleTokenizer
 
-    return SimpleTokenizer(bpe_path=str(MERGES), context_length=context_length)
+    tokenizer: Callable[[list[str]], Tensor] = SimpleTokenizer(bpe_path=str(MERGES), context_length=context_length)
+    return tokenizer
 
 
 def load_pocket_vit(pretrained: bool = True) -> VisionTransformer:

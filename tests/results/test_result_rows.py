@@ -7,10 +7,10 @@ import datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_up_store import row
 
 from clsearch.results import rows as row_files
 from clsearch.results.objects import StoreError
-from made_up import row
 
 
 def test_columns_are_typed_and_settings_canonical() -> None:
@@ -72,7 +72,7 @@ def test_files_of_several_sweeps_make_one_table() -> None:
     assert both["param_name"].to_pylist() == [None, "b", None]
     assert both.num_rows == 3
     clash = row_files.rows_table([row(param_name=3)], {"name": int})
-    with pytest.raises(StoreError, match="row file d.*param_name"):
+    with pytest.raises(StoreError, match=r"row file d.*param_name"):
         row_files.unite([("b", second), ("d", clash)])
     assert row_files.unite([]).num_rows == 0
     assert "correct" in row_files.unite([]).column_names
@@ -81,7 +81,9 @@ def test_files_of_several_sweeps_make_one_table() -> None:
 def test_difference_names_the_first_contradiction() -> None:
     rows = [row(task_evaluated=1), row(task_evaluated=2, correct=2)]
     stored = row_files.rows_table(rows, {})
-    assert row_files.difference(stored, row_files.rows_table([{**one, "device": "gpu"} for one in rows[::-1]], {})) is None
+    assert (
+        row_files.difference(stored, row_files.rows_table([{**one, "device": "gpu"} for one in rows[::-1]], {})) is None
+    )
     other = row_files.rows_table([rows[0], {**rows[1], "correct": 1}], {})
     said = row_files.difference(stored, other)
     assert said is not None

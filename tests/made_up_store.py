@@ -87,7 +87,9 @@ def write_trial(
     cause: str | None = None,
 ) -> None:
     """A trial's life; status None: claimed and never ended."""
-    store.put_json(store.claim_path(sweep, number), {"sweep": sweep, "trial": number, "setting": {"learning_rate": 0.5}})
+    store.put_json(
+        store.claim_path(sweep, number), {"sweep": sweep, "trial": number, "setting": {"learning_rate": 0.5}}
+    )
     store.put_json(store.attempt_path(sweep, number, 1), {"host": "here", "pid": 1})
     if status is not None:
         setting = dict(eval_setting or {})
