@@ -1,4 +1,4 @@
-"""The k largest of many short rows: on a CPU several times faster than torch's top-k, which sorts values with indices."""
+"""The k largest of many short rows: on a CPU much faster than torch's top-k, which sorts values with indices."""
 
 from __future__ import annotations
 

@@ -14,9 +14,7 @@ def test_the_chosen_are_the_largest(k: int, dtype: torch.dtype) -> None:
     scores = torch.randn(3, 50, 20, generator=torch.Generator().manual_seed(0)).to(dtype)
     chosen = largest(scores, k)
     assert chosen.shape == (3, 50, k)
-    assert torch.equal(
-        scores.gather(-1, chosen).sort(-1).values, scores.topk(k, -1).values.sort(-1).values
-    )
+    assert torch.equal(scores.gather(-1, chosen).sort(-1).values, scores.topk(k, -1).values.sort(-1).values)
 
 
 def test_equal_values_still_give_k_different_entries() -> None:

@@ -1,6 +1,6 @@
 """Golden numbers: what each method computes, at the `numerics` version it claims.
 
-    python -m tests.methods.golden        writes golden.json anew; do it together with a raised numerics version
+python -m tests.methods.golden        writes golden.json anew; do it together with a raised numerics version
 """
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ def network(size: str) -> tuple[CLIPBackbone, int]:
     declare_missing_operators()
     import open_clip
 
-    return CLIPBackbone(open_clip.create_model("ViT-B-16-quickgelu", pretrained=None), open_clip.get_tokenizer("ViT-B-16")), 8
+    return CLIPBackbone(
+        open_clip.create_model("ViT-B-16-quickgelu", pretrained=None), open_clip.get_tokenizer("ViT-B-16")
+    ), 8
 
 
 def images_of(backbone: CLIPBackbone, batch: int) -> torch.Tensor:
