@@ -70,7 +70,7 @@ class SplitAttention(nn.Module):
             raise ValueError("expected a batch-first self-attention with one fused projection")
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
         self.heads = attention.num_heads
-        self.in_proj = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], dtype=weight.dtype)
+        self.in_proj = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
         self.in_proj.weight, self.in_proj.bias = weight, bias
         self.out_proj = attention.out_proj
 
@@ -80,7 +80,8 @@ class SplitAttention(nn.Module):
         """Tokens (B, L, d) to (B, L, d); k and v are q, and an additive mask (L, L) may forbid pairs."""
         batch, length, width = q.shape
         split = self.in_proj(q).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(*split.unbind(0), attn_mask=attn_mask)
+        query, key, value = split.unbind(0)
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask)
         return self.out_proj(y.transpose(1, 2).reshape(batch, length, width)), None
 
 

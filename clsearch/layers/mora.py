@@ -143,7 +143,8 @@ class MoRA(Adapter):
 
 def activation_scores(z: Tensor) -> Tensor:
     """s = z / max(||z||_2, eps) over the rank axis, old and new experts together (eq. 5)."""
-    return z / z.norm(dim=-1, keepdim=True).clamp_min(EPSILON)
+    s: Tensor = z / z.norm(dim=-1, keepdim=True).clamp_min(EPSILON)
+    return s
 
 
 def dense_activation(z: Tensor, routing: Routing) -> Tensor:
@@ -166,7 +167,7 @@ def sparse_activation(z: Tensor, routing: Routing) -> tuple[Tensor, Tensor]:
     # Ranking by z is ranking by s, so scores are only made for the experts that are active.
     active = largest(z, max(routing.budget, MINIMUM_BUDGET))
     z_active = z.gather(-1, active)
-    s_active = z_active / z.norm(dim=-1, keepdim=True).clamp_min(EPSILON)
+    s_active: Tensor = z_active / z.norm(dim=-1, keepdim=True).clamp_min(EPSILON)
     w = (s_active / routing.temperature).softmax(-1)
     return active, silence(w, s_active, routing.active_threshold()) * z_active
 

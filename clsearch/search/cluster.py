@@ -17,7 +17,7 @@ _LONGEST_BASE = 20  # characters; Ray adds some 80, and a socket's path may have
 _OBJECT_STORE_BYTES = 150_000_000  # nothing of ours passes through it; Ray would reserve a third of the memory
 
 # Read by Ray and Tune when they start: no telemetry, no output and no files of their own, Ctrl-C ends at once.
-_QUIET = {
+QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -31,7 +31,7 @@ def ray_cluster() -> Iterator[None]:
     """A connection to Ray: the one this process has, else the cluster of RAY_ADDRESS (jobs have it), else a new local
     cluster with a temporary directory of its own. Whatever was started here is ended here.
     """
-    for name, value in _QUIET.items():
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from clsearch.results.store import Store, open_store
+from clsearch.search.cluster import QUIET
 from clsearch.spec.sweep import SweepSpec, load_sweep
 
 
@@ -33,26 +33,27 @@ def make_spec(store: Store) -> Callable[..., SweepSpec]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    """A local Ray cluster of two CPUs with a temporary directory of its own, for as long as the tests run."""
-    from clsearch.search.cluster import _QUIET
+    """A local Ray cluster of two CPUs with a temporary directory of its own."""
+    scratch = tempfile.mkdtemp(prefix="cls-t-", dir="/tmp")  # Ray's sockets need a short path
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "not-to-be-seen-4711")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # trial processes import the known curves
+        patch.delenv("RAY_ADDRESS", raising=False)
+        import ray
 
-    os.environ.update(_QUIET)
-    os.environ["AWS_SECRET_ACCESS_KEY"] = "not-to-be-seen-4711"
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # trial processes import the known curves
-    import ray
-
-    scratch = tempfile.mkdtemp(prefix="cls-test-", dir="/tmp")  # Ray's sockets need a short path
-    ray.init(
-        "local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=150_000_000,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        _temp_dir=scratch,
-    )
-    yield
-    ray.shutdown()
+        ray.init(
+            "local",
+            num_cpus=2,
+            include_dashboard=False,
+            object_store_memory=150_000_000,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _temp_dir=scratch,
+        )
+        yield
+        ray.shutdown()
     shutil.rmtree(scratch, ignore_errors=True)

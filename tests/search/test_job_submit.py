@@ -104,10 +104,10 @@ def test_with_working_dir_and_again_after_an_edit(head: Head, tmp_path: Path) ->
     for name in ("clsearch", "search_spaces"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     (checkout / "README.md").write_text("before\n")
-    text = head.submit("name=from_folder", working_dir=checkout)
+    text = head.submit("name=from_folder", "seeds.run=7", working_dir=checkout)
     assert "stages: 6 learned, 0 from the store" in text
     (checkout / "README.md").write_text("after\n")
-    text = head.submit("name=from_folder", working_dir=checkout)
+    text = head.submit("name=from_folder", "seeds.run=7", working_dir=checkout)
     assert "stages: 0 learned, 0 from the store" in text
     assert head.statuses("from_folder") == ["complete", "complete"]
 
