@@ -89,15 +89,18 @@ def _run(specs: Sequence[SweepSpec]) -> int:
         stores.append(open_store(spec.storage))
         check_identity(spec, stores[-1])
 
-    from clsearch.search.run import run_sweep  # ray and torch: seconds that a wrong command need not wait for
+    # ray and torch: seconds that a wrong command need not wait for
+    from clsearch.search.cluster import ray_cluster
+    from clsearch.search.run import run_sweep
 
     code = 0
-    for spec, store in zip(specs, stores, strict=True):
-        for note in spec.notes:
-            print(f"note: {note}")
-        code = max(code, run_sweep(spec, store))
-        if code > EXIT_FAILED_TRIALS:  # interrupted: the sweeps after this one are not wanted either
-            break
+    with ray_cluster():
+        for spec, store in zip(specs, stores, strict=True):
+            for note in spec.notes:
+                print(f"note: {note}")
+            code = max(code, run_sweep(spec, store))
+            if code > EXIT_FAILED_TRIALS:  # interrupted: the sweeps after this one are not wanted either
+                break
     return code
 
 

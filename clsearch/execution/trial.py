@@ -192,10 +192,9 @@ def _learn(
 
 def _workers_were_lost(error: Exception) -> bool:
     """Whether a Ray Train run ended because its processes or machines went away, not because code raised."""
-    from ray.exceptions import RayError, RayTaskError
+    from ray.train import TrainingFailedError
 
-    failures = list(getattr(error, "worker_failures", {}).values())
-    return bool(failures) and all(isinstance(e, RayError) and not isinstance(e, RayTaskError) for e in failures)
+    return isinstance(error, TrainingFailedError)
 
 
 def _now() -> str:

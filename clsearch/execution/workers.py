@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from clsearch.execution.trial import Learner
     from clsearch.learning.request import SequenceResult
 
+_BROKEN_OFF = re.compile(r"gloo|nccl|connection|peer", re.IGNORECASE)
+
 
 def learn_on_workers(
     spec: SweepSpec, job: Job, store_uri: str, attempt: int, learner: Learner | None
 ) -> SequenceResult:
     """Learn the job on `spec.workers` processes; rank 0's task reports reach Tune. Only inside a Tune trial.
 
-    Raises UsageError where a worker did, and ray.train's WorkerGroupError for every other error of theirs.
+    Raises what a worker raised, or ray.train's TrainingFailedError where processes were lost.
     """
     resources = worker_resources(spec)
     # Nothing of Ray's is kept: the store holds the state, so the inner run writes to scratch and never restores.
@@ -54,11 +57,19 @@ def learn_on_workers(
         try:
             return cast("SequenceResult", trainer.fit().return_value)
         except ray.train.WorkerGroupError as error:
-            for failure in error.worker_failures.values():
-                cause = getattr(failure, "cause", failure)
-                if isinstance(cause, UsageError):
-                    raise cause from None
-            raise
+            raise _own_error(error) or error from None
+
+
+def _own_error(error: ray.train.WorkerGroupError) -> BaseException | None:
+    """What a worker's own code raised, where no process was lost; then it is the reason, and the rest follows from it.
+
+    When one worker raises, its peers break off with errors of their communication, which tell nothing.
+    """
+    raised = [getattr(failure, "_base_exc", None) for failure in error.worker_failures.values()]
+    own = [one for one in raised if isinstance(one, BaseException)]
+    if len(own) < len(raised):
+        return None
+    return min(own, key=lambda one: (not isinstance(one, UsageError), bool(_BROKEN_OFF.search(str(one)))), default=None)
 
 
 def _learn_as_worker(config: dict[str, Any]) -> SequenceResult | None:

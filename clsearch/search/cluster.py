@@ -6,7 +6,9 @@ import fcntl
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,9 +56,23 @@ def ray_cluster() -> Iterator[None]:
                     log_to_driver=False,
                     _temp_dir=str(scratch),
                 )
-            yield
+            with _termination_as_interrupt():
+                yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM (`ray job stop`) raises KeyboardInterrupt, as Ctrl-C does; Ray's own handler would dump its stacks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -114,7 +114,7 @@ class Board(Callback):
             line.metric = objective
             better = max if self._spec.objective.direction == "max" else min
             self._best = objective if self._best is None else better(self._best, objective)
-        if line.state in ("failed", "refused", "blocked"):
+        if line.state in ("failed", "blocked"):
             self.say(f"trial {line.name} {line.state}: {result.get('cause')}")
         if result.get("traceback") and not self._traceback_shown:
             self._traceback_shown = True

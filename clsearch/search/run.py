@@ -97,7 +97,7 @@ def _tuner(
             num_samples=-1,
             max_concurrent_trials=parallel,
             # A new process costs seconds (it imports torch); Train's own workers are new in any case.
-            reuse_actors=spec.runner == "process",
+            reuse_actors=spec.runner == "process" or spec.workers == 1,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ray.exceptions import RayActorError
-from ray.train import WorkerGroupError
+from ray.train import TrainingFailedError
 from ray.tune import Callback
 from ray.tune.search.searcher import Searcher
 
@@ -89,7 +89,7 @@ class SweepSearcher(Searcher):
         """
         job = self._died.pop(trial_id)
         cause = getattr(error, "cause", None) or error
-        if isinstance(cause, (RayActorError, WorkerGroupError)):
+        if isinstance(cause, (RayActorError, TrainingFailedError)):
             self._note_failure(job)
             if job.phase == "search":
                 text = "the trial's process was lost, again and again (out of memory, or its machine went away)"

@@ -55,7 +55,7 @@ class Command:
         assert process.returncode == 0, text
         return text
 
-    def kill_when(self, pattern: str) -> None:
+    def kill_when(self, pattern: str, how: signal.Signals = signal.SIGKILL) -> int:
         process = self.start()
         assert process.stdout is not None
         seen = []
@@ -65,8 +65,8 @@ class Command:
                 break
         else:
             pytest.fail("the sweep ended before it was killed:\n" + "".join(seen))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.send_signal(how)
+        return process.wait(timeout=60)
 
     def rows(self) -> dict[tuple[Any, ...], tuple[str, int]]:
         rows = self.store.read_rows(SWEEP).to_pylist()
@@ -134,6 +134,12 @@ def test_two_at_a_time_finish_what_they_claimed(undisturbed: Command, tmp_path: 
         assert known == correct
         shared += place[0] == 0
     assert shared > 0
+
+
+def test_ending_a_driver_leaves_its_trials_to_the_next(tmp_path: Path, temporary: Path) -> None:
+    command = Command(open_store(str(tmp_path)), 1, temporary)
+    assert command.kill_when(r"trial 0 +task 1/3", signal.SIGTERM) == 130  # as `ray job stop` does
+    assert [trial.status for trial in read_trials(command.store, SWEEP)] == ["running"]
 
 
 def test_nothing_of_a_killed_driver_is_left(temporary: Path) -> None:

@@ -141,3 +141,12 @@ def test_a_minimised_objective_takes_the_lowest(make_spec: Make, store: Store) -
     trials = by_number(spec, store)
     values = [trial.outcome["objectives"] for trial in trials.values() if trial.outcome]
     assert all([value for _, value in listed] == sorted(value for _, value in listed) for listed in values)
+
+
+def test_what_a_train_worker_raises_is_the_cause(make_spec: Make, store: Store) -> None:
+    spec = make_spec("trials=2", "runner=train", "resources.workers=2")
+    assert run_sweep(spec, store, known_curves.raise_in_trial_1) == 3
+    trials = by_number(spec, store)
+    assert [trial.status for trial in trials.values()] == ["complete", "failed"]
+    assert trials[1].outcome is not None
+    assert trials[1].outcome["cause"] == "RuntimeError: the loss is no number (key ***)"

@@ -12,10 +12,10 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from open_clip.model import CLIP
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,6 +27,10 @@ from tools.pocket.make_cache import CACHE
 from tools.pocket.texts import TEMPLATES, load_texts
 from tools.pocket.train_vit import HEADS, Cache
 
+if TYPE_CHECKING:
+    from open_clip.model import CLIP
+
+TEXT_TOWER = CACHE / "text_tower.pt"
 TEMPERATURE = 0.07
 JOINT_VIEWS = 4
 
@@ -161,29 +165,32 @@ def save(model: CLIP) -> None:
     WEIGHTS["pocket_clip"].chmod(0o644)  # safetensors writes for the owner alone
 
 
-def main(text_seconds: float, joint_seconds: float, threads: int, seed: int) -> None:
+def main(stage: str, seconds: float, threads: int, seed: int) -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     start = time.time()
     texts = read_texts()
     model = build_clip().train()
-    projection = torch.load(HEADS, weights_only=True)["text_head"].T
-    put_vision_tower(load_pocket_vit(), model, projection)
-    record = distil(model, text_seconds, texts)
-    save(model)
-    record |= join(model, joint_seconds, texts, seed)
-    save(model)
+    if stage == "text":
+        record = distil(model, seconds, texts)
+        torch.save(model.state_dict(), TEXT_TOWER)
+    else:
+        model.load_state_dict(torch.load(TEXT_TOWER, weights_only=True))
+        projection = torch.load(HEADS, weights_only=True)["text_head.weight"].T
+        put_vision_tower(load_pocket_vit(), model, projection)
+        record = join(model, seconds, texts, seed)
+        save(model)
     record["seconds"] = round(time.time() - start)
-    (CACHE / "train_clip.json").write_text(json.dumps(record))
+    (CACHE / f"train_clip_{stage}.json").write_text(json.dumps(record))
     print(record)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--text-seconds", type=float, default=360)
-    parser.add_argument("--joint-seconds", type=float, default=300)
+    parser.add_argument("stage", choices=["text", "joint"])
+    parser.add_argument("--seconds", type=float, default=330)
     # One thread by default: on shared cores two mostly wait for the slower.
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    main(args.text_seconds, args.joint_seconds, args.threads, args.seed)
+    main(args.stage, args.seconds, args.threads, args.seed)

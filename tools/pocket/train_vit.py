@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clsearch.backbones.pocket import WEIGHTS, build_vit
+from clsearch.backbones.pocket import WEIGHTS, build_vit, load_pocket_vit
 from tools.pocket.make_cache import CACHE, VIEWS
 from tools.pocket.teachers import GRID, Lite0
 from tools.pocket.texts import WIDTH, load_texts, read_index
@@ -121,7 +121,7 @@ def held_out(student: Student, cache: Cache) -> dict[str, float]:
     return losses
 
 
-def train(seconds: float, workers: int, batch_size: int, peak: float, seed: int) -> None:
+def train(seconds: float, workers: int, batch_size: int, peak: float, seed: int, resume: bool) -> None:
     """Workers of one thread each step the same shared weights without waiting for each other.
 
     On cores shared with other programs two threads of one process mostly wait for the slower.
@@ -129,7 +129,11 @@ def train(seconds: float, workers: int, batch_size: int, peak: float, seed: int)
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     cache = Cache()
-    student = Student(cache, Lite0().requires_grad_(False)).share_memory()
+    student = Student(cache, Lite0().requires_grad_(False))
+    if resume:
+        student.vit.load_state_dict(load_pocket_vit().state_dict())
+        student.load_state_dict(torch.load(HEADS, weights_only=True), strict=False)
+    student.share_memory()
     context = mp.get_context("fork")
     steps = context.Array("q", workers)
     start = time.time()
@@ -202,7 +206,8 @@ def save(student: Student) -> None:
     state = {name: value.half().contiguous() for name, value in student.vit.state_dict().items()}
     save_file(state, WEIGHTS["pocket_vit"])
     WEIGHTS["pocket_vit"].chmod(0o644)  # safetensors writes for the owner alone
-    torch.save({"text_head": student.text_head.weight.detach()}, HEADS)
+    heads = {name: value for name, value in student.state_dict().items() if "_head." in name}
+    torch.save(heads, HEADS)
 
 
 if __name__ == "__main__":
@@ -212,5 +217,6 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on from the saved weights")
     args = parser.parse_args()
-    train(args.seconds, args.workers, args.batch, args.lr, args.seed)
+    train(args.seconds, args.workers, args.batch, args.lr, args.seed, args.resume)
