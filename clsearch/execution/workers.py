@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import ray.train
@@ -57,19 +58,23 @@ def learn_on_workers(
         try:
             return cast("SequenceResult", trainer.fit().return_value)
         except ray.train.WorkerGroupError as error:
-            raise _own_error(error) or error from None
+            own = _own_error(error.worker_failures.values())
+            if own is None:
+                raise
+            raise own from error  # whose message holds the worker's traceback
 
 
-def _own_error(error: ray.train.WorkerGroupError) -> BaseException | None:
+def _own_error(failures: Iterable[Exception]) -> Exception | None:
     """What a worker's own code raised, where no process was lost; then it is the reason, and the rest follows from it.
 
     When one worker raises, its peers break off with errors of their communication, which tell nothing.
     """
-    raised = [getattr(failure, "_base_exc", None) for failure in error.worker_failures.values()]
-    own = [one for one in raised if isinstance(one, BaseException)]
-    if len(own) < len(raised):
+    errors = list(failures)
+    if any(type(error).__module__.startswith("ray.") for error in errors):
         return None
-    return min(own, key=lambda one: (not isinstance(one, UsageError), bool(_BROKEN_OFF.search(str(one)))), default=None)
+    return min(
+        errors, key=lambda one: (not isinstance(one, UsageError), bool(_BROKEN_OFF.search(str(one)))), default=None
+    )
 
 
 def _learn_as_worker(config: dict[str, Any]) -> SequenceResult | None:

@@ -33,14 +33,14 @@ def peak_memory(pid: int) -> int:
 
 
 def trial_processes() -> list[int]:
-    """Ray's worker processes that run a trial: they carry its function's name."""
+    """Ray's worker processes that run a trial: Tune names them after its wrapper of a function."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_text()
         except OSError:
             continue
-        if command.startswith("ray::") and "run_trial" in command:
+        if command.startswith("ray::") and "ImplicitFunc" in command:
             found.append(int(folder.name))
     return found
 

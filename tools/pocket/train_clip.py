@@ -10,12 +10,13 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.multiprocessing as mp
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 TEXT_TOWER = CACHE / "text_tower.pt"
 TEMPERATURE = 0.07
-JOINT_VIEWS = 4
+JOINT_VIEWS = 2
 
 
 @dataclass
@@ -76,35 +77,51 @@ def text_parameters(model: CLIP) -> list[nn.Parameter]:
     return [p for p in model.parameters() if id(p) not in vision and id(p) != scale]
 
 
-def distil(model: CLIP, seconds: float, texts: Texts) -> dict[str, float]:
-    """Cosine to MiniLM's vectors, and the same neighbours within a batch."""
-    tokens, vectors = texts.tokens, texts.vectors
-    length = tokens.argmax(-1)
+def distil(model: CLIP, seconds: float, texts: Texts, workers: int) -> dict[str, float]:
+    """Teach the text tower MiniLM's vectors, with workers that share its weights as in `train_vit`."""
     held = torch.tensor([sources.digest("held out " + text) % 50 == 0 for text in texts.words])
-    train = (~held).nonzero()[:, 0].numpy()
-    is_caption = torch.from_numpy(train) < texts.captions
-    # Captions are few but matter most.
-    chance = torch.where(is_caption, 3.0, 1.0).double()
+    model.share_memory()
+    context = mp.get_context("fork")
+    steps = context.Array("q", workers)
+    started = [
+        context.Process(target=distil_work, args=(model, seconds, texts, ~held, steps, rank)) for rank in range(workers)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    with torch.no_grad():
+        parts = [held.nonzero()[:, 0][start::8] for start in range(8)]
+        cosine = torch.cat([(encode_text(model, texts.tokens[p]) * texts.vectors[p]).sum(-1) for p in parts])
+    return {"steps": sum(steps), "workers": workers, "held_out_cosine": round(float(cosine.mean()), 3)}
+
+
+def distil_work(
+    model: CLIP, seconds: float, texts: Texts, allowed: Tensor, steps: MutableSequence[int], rank: int
+) -> None:
+    """Cosine to MiniLM's vectors, and the same neighbours within a batch."""
+    torch.manual_seed(rank)
+    train = allowed.nonzero()[:, 0]
+    length = texts.tokens.argmax(-1)
+    # Captions are few but matter most; long texts cost most and matter least.
+    chance = torch.where(train < texts.captions, 3.0, 1.0) * torch.where(length[train] > 9, 0.15, 1.0)
     optimizer = torch.optim.AdamW(text_parameters(model), lr=1.5e-3, weight_decay=0.02, betas=(0.9, 0.98))
-    step, mean = 0, 0.0
+    mean = 0.0
     for _ in rates(seconds, 1.5e-3, optimizer):
-        pool = train[torch.multinomial(chance, 1024).numpy()]
-        for which in np.array_split(pool[np.argsort(length[pool].numpy())], 8):  # alike in length
-            found, truth = encode_text(model, tokens[which]), vectors[which]
+        pool = train[torch.multinomial(chance.double(), 512)]
+        pool = pool[length[pool].argsort()]  # alike in length, so that little is padding
+        for which in pool.split(128):
+            found, truth = encode_text(model, texts.tokens[which]), texts.vectors[which]
             loss = 1 - (found * truth).sum(-1).mean()
             loss = loss + 2 * F.mse_loss(found @ found.T, truth @ truth.T)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(text_parameters(model), 1.0)
             optimizer.step()
-            step += 1
-            mean += 0.01 * (float(loss.detach()) - mean)
-        if step % 400 == 0:
-            print(f"text {step} loss {mean:.3f}", flush=True)
-    with torch.no_grad():
-        parts = held.nonzero()[:, 0].split(512)
-        cosine = torch.cat([(encode_text(model, tokens[p]) * vectors[p]).sum(-1) for p in parts])
-    return {"text_steps": step, "text_held_out_cosine": round(float(cosine.mean()), 3)}
+            steps[rank] += 1
+            mean += 0.02 * (float(loss.detach()) - mean)
+        if rank == 0 and steps[rank] % 80 == 0:
+            print(f"text {list(steps)} loss {mean:.3f}", flush=True)
 
 
 @torch.no_grad()
@@ -165,14 +182,16 @@ def save(model: CLIP) -> None:
     WEIGHTS["pocket_clip"].chmod(0o644)  # safetensors writes for the owner alone
 
 
-def main(stage: str, seconds: float, threads: int, seed: int) -> None:
+def main(stage: str, seconds: float, workers: int, seed: int, resume: bool) -> None:
     torch.manual_seed(seed)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     start = time.time()
     texts = read_texts()
     model = build_clip().train()
     if stage == "text":
-        record = distil(model, seconds, texts)
+        if resume:
+            model.load_state_dict(torch.load(TEXT_TOWER, weights_only=True))
+        record = distil(model, seconds, texts, workers)
         torch.save(model.state_dict(), TEXT_TOWER)
     else:
         model.load_state_dict(torch.load(TEXT_TOWER, weights_only=True))
@@ -189,8 +208,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=["text", "joint"])
     parser.add_argument("--seconds", type=float, default=330)
-    # One thread by default: on shared cores two mostly wait for the slower.
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="of the text stage")
+    parser.add_argument("--resume", action="store_true", help="the text stage goes on from its last state")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    main(args.stage, args.seconds, args.threads, args.seed)
+    main(args.stage, args.seconds, args.workers, args.seed, args.resume)

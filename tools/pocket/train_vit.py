@@ -11,7 +11,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import MutableSequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,7 +163,7 @@ def train(seconds: float, workers: int, batch_size: int, peak: float, seed: int,
 def work(
     student: Student,
     cache: Cache,
-    steps: Sequence[int],
+    steps: MutableSequence[int],
     rank: int,
     start: float,
     seconds: float,
