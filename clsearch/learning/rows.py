@@ -43,7 +43,7 @@ class StageRows:
             for split, (correct, totals) in counts.items()
             for task, right, total in zip(tasks, correct, totals, strict=True)
         ]
-        types = {name: type(value) for name, value in request.parameters.items()}
+        types = {name: type(value) for name, value in {**request.parameters, **eval_setting}.items()}
         store.put_rows(stage_rows_path(store, request, self.task_learned, eval_setting), rows_table(rows, types))
 
     def _row(self, eval_setting: Mapping[str, Any], task: Task, split: str, correct: int, count: int) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class StageRows:
             "data_digest": self.stream.digest,
             "setting": request.settings,
             **provenance(),
-            **{f"param_{name}": value for name, value in request.parameters.items()},
+            **{f"param_{name}": value for name, value in {**request.parameters, **eval_setting}.items()},
         }
 
 

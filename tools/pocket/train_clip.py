@@ -172,7 +172,7 @@ def join(model: CLIP, seconds: float, texts: Texts, seed: int) -> dict[str, floa
         step += 1
         mean += 0.02 * (float(loss.detach()) - mean)
         if step % 100 == 0:
-            print(f"joint {step} loss {mean:.3f} scale {float(model.logit_scale.exp()):.1f}", flush=True)
+            print(f"joint {step} loss {mean:.3f} scale {float(model.logit_scale.detach().exp()):.1f}", flush=True)
     return {"joint_steps": step}
 
 
