@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,15 @@ from clsearch.backbones import pocket
 ROOT = Path(pocket.__file__).parents[2]
 DATA = ROOT / "benchmarks/pocket"
 BENCHMARKS = ("pocket_cil", "pocket_x_tail", "pocket_dil")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads on shared cores mostly wait for each other: five times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @cache
@@ -69,9 +79,9 @@ def test_import_is_light() -> None:
 
 
 def test_vit_shape() -> None:
+    model = pocket.load_pocket_vit()  # first: it prepares torchvision, which timm imports
     from timm.models.vision_transformer import VisionTransformer
 
-    model = pocket.load_pocket_vit()
     assert isinstance(model, VisionTransformer)
     assert not model.training
     assert model.pos_embed.dtype == torch.float32
@@ -92,10 +102,10 @@ def test_nano_shapes() -> None:
 
 
 def test_clip_sees_with_pocket_vit() -> None:
-    from open_clip.model import CLIP
-
     vit = pocket.load_pocket_vit()
     clip, tokenizer = pocket.load_pocket_clip()
+    from open_clip.model import CLIP
+
     assert isinstance(clip, CLIP)
     picture = images(rows("pocket_cil")[::500])
     with torch.inference_mode():
