@@ -78,6 +78,7 @@ class BenchmarkInfo:
     folder: str | None = None  # under the data root; None: in the package, or made up
     needs: tuple[str, ...] = ()  # paths under the data root without which nothing can start
     packaged: str | None = None  # file name in benchmarks/pocket
+    domains: tuple[str, ...] | None = None  # of that file, in task order; None: all of them
     rule: SplitRule = SplitRule()
 
 
@@ -115,6 +116,11 @@ BENCHMARKS: dict[str, BenchmarkInfo] = {
         BenchmarkInfo(
             "pocket_x_tail", "cross_domain", ("clip",), 8, 61, 48, "plain", "average", _PACKAGED,
             packaged="pocket_x_tail.parquet", rule=SplitRule(shots=16),
+        ),
+        BenchmarkInfo(
+            "pocket_x_tail_5", "cross_domain", ("clip",), 5, 40, 48, "plain", "average", _PACKAGED,
+            packaged="pocket_x_tail.parquet", domains=("digits", "faces", "fashion", "signs", "travel"),
+            rule=SplitRule(shots=16),
         ),
         BenchmarkInfo(
             "pocket_dil", "domain_incremental", ("vit", "clip"), 4, 12, 48, "plain", "final_acc", _PACKAGED,

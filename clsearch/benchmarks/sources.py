@@ -18,7 +18,9 @@ def read_pools(info: BenchmarkInfo, data_root: Path) -> tuple[Pool, ...]:
     transforms = TRANSFORMS[info.transforms]
     if info.packaged is not None:
         by_domain = info.kind != "class_incremental"
-        return read_pocket(packaged_file(info), transforms, info.image_size, by_domain=by_domain)
+        pools = read_pocket(packaged_file(info), transforms, info.image_size, by_domain=by_domain)
+        by_name = {pool.name: pool for pool in pools}
+        return pools if info.domains is None else tuple(by_name[name] for name in info.domains)
     if info.folder == "imagenet-r":
         return (read_imagenet_r(data_root, transforms, info.image_size),)
     if info.name == "x_tail":

@@ -66,7 +66,7 @@ def fit(
     Args:
         prepare: uint8 images (b, H, W, 3) to normalised tensors.
         address: (run seed, task, purpose), the root of every random draw.
-        epochs: instead of the setting's length; used by preliminary fits.
+        epochs: of a preliminary fit; never longer than the task's own training where that is set in iterations.
         progress: told (steps done, steps in all).
 
     Raises:
@@ -75,7 +75,9 @@ def fit(
     settings = method.settings
     size = min(settings.batch, len(examples))
     per_epoch = math.ceil(len(examples) / size)
-    steps = settings.iterations if epochs is None and settings.iterations else per_epoch * (epochs or settings.epochs)
+    steps = settings.iterations or per_epoch * settings.epochs
+    if epochs is not None:
+        steps = min(steps, per_epoch * epochs)
     optimiser = make_optimiser(method)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     for step, batch in enumerate(training_batches(examples, size, steps, prepare, address, workers)):
