@@ -7,11 +7,11 @@ DEMO := profile=pocket confirm.pairs=0 storage=$(DEMO_STORE)
 
 .PHONY: demo test check soak lock
 
-# MoRA and FM-LoRA, six settings each, beside their company (three each), on tiny really pre-trained models and real images.
+# MoRA and FM-LoRA, six settings each, beside their company (two each), on tiny really pre-trained models and real images.
 demo: .venv/installed
 	$(BIN)/python -m clsearch.sweep mora_clip fm_lora_vit $(DEMO) trials=6
 	$(BIN)/python -m clsearch.sweep sequential_lora_clip incremental_lora_clip fine_tuning_clip frozen_clip \
-	  sequential_lora_vit incremental_lora_vit fine_tuning_vit frozen_vit $(DEMO) trials=3
+	  sequential_lora_vit incremental_lora_vit fine_tuning_vit frozen_vit $(DEMO) trials=2
 	$(BIN)/python -m clsearch.leaderboard $(DEMO_STORE)
 
 test: .venv/installed-test

@@ -13,8 +13,8 @@ class SequenceRequest:
     """One sequence: a method under one setting, on one benchmark in one order, with one run seed.
 
     settings: over the method's defaults, complete or not. eval_settings: what every stage is evaluated under; each
-    names values of settings that act at evaluation. parameters: the searched settings, for the `param_` columns; the eval setting
-    joins them there.
+    names values of settings that act at evaluation. parameters: the searched settings, for the `param_`
+    columns; the eval setting joins them there.
     """
 
     sweep: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,18 +15,24 @@ from clsearch.benchmarks.streams import Stream, Task, TestedTask, open_stream
 from clsearch.errors import UsageError
 from clsearch.layers.workers import Workers
 from clsearch.learning.checkpoint import Checkpoint, DamagedCheckpointError, decode, encode
-from clsearch.learning.evaluation import EVALUATION_BATCH, count_correct
-from clsearch.learning.optimisation import fit, in_order, preparation
+from clsearch.learning.evaluation import count_correct
+from clsearch.learning.optimisation import preparation
 from clsearch.learning.request import SequenceRequest, SequenceResult, TaskReport
 from clsearch.learning.rows import Counts, StageRows, stored_counts
+from clsearch.learning.task_data import LearningData
 from clsearch.methods import METHODS
-from clsearch.methods.base import Batch, Method, StreamInfo, TaskInfo
+from clsearch.methods.base import Method, StreamInfo, TaskInfo
 from clsearch.results.metrics import LOWER_IS_BETTER, METRICS
 from clsearch.results.store import Store, StoreError
 from clsearch.spec.keys import stage_key
 from clsearch.spec.settings import MethodSettings, acts, fields, make_settings
 
 Report = Callable[[TaskReport], None]
+RESUMPTIONS = 3  # how often a sequence looks for its place again when a checkpoint vanishes under it
+
+
+class _CheckpointGoneError(Exception):
+    """A checkpoint that was there a moment ago is not there any more."""
 
 
 @dataclass
@@ -39,6 +45,7 @@ class _Sequence:
     settings: MethodSettings
     stream: Stream[Any]
     backbone: Any
+    keys: tuple[str, ...]
     progress: Callable[[int, int, int], None] | None
     correct: np.ndarray[Any, Any] = field(init=False)  # [eval setting, task learned, task evaluated], first split
     count: np.ndarray[Any, Any] = field(init=False)
@@ -70,6 +77,21 @@ def run_sequence(
         DivergedError: the loss is no number any more.
     """
     workers = workers or Workers()
+    for _ in range(RESUMPTIONS):
+        sequence = _open(request, store, workers, progress)
+        try:
+            return _bring_stages(sequence, report)
+        except _CheckpointGoneError:
+            # Another attempt at the same trial was alive after all and went on (`keep: last` removes what it passed):
+            # whatever it has written since is found by looking again.
+            continue
+    raise StoreError(f"{store.uri}: checkpoints of trial {request.trial} vanish while they are read; is it run twice?")
+
+
+def _open(
+    request: SequenceRequest, store: Store, workers: Workers, progress: Callable[[int, int, int], None] | None
+) -> _Sequence:
+    """Check what is asked, and load the stream and the backbone; raises UsageError."""
     settings = make_settings(request.method, request.settings, f"method '{request.method}'")
     stream: Stream[Any] = open_stream(
         request.benchmark, request.order_seed, with_test="test" in request.splits, tasks=request.max_tasks
@@ -80,37 +102,40 @@ def run_sequence(
             f"backbone '{request.backbone}' takes images of {backbone.image_size} px, "
             f"benchmark '{request.benchmark}' gives {stream.image_size} px"
         )
-    weights = weights_digest(backbone)
-    backbone.to(own_device())
-    sequence = _Sequence(request, store, workers, settings, stream, backbone, progress)
-    keys = stage_keys(request, settings, stream, weights)
-    method = make_method(request, settings, stream, backbone, workers)
+    keys = stage_keys(request, settings, stream, weights_digest(backbone))
+    return _Sequence(request, store, workers, settings, stream, backbone.to(own_device()), keys, progress)
 
-    done = workers.broadcast(
-        [_read_stored(sequence, t, key) for t, key in enumerate(keys, 1)] if not workers.rank else 0
-    )
-    started = _resume_from(sequence, keys, done)
-    result = [0, 0, 0.0, 0.0]  # stages learned, reused; seconds learning, evaluating
+
+def _bring_stages(sequence: _Sequence, report: Report) -> SequenceResult:
+    request, store, workers, keys = sequence.request, sequence.store, sequence.workers, sequence.keys
+    method = make_method(request, sequence.settings, sequence.stream, sequence.backbone, workers)
+    stored = [_read_stored(sequence, t, key) for t, key in enumerate(keys, 1)] if not workers.rank else None
+    done: list[bool] = workers.broadcast(stored)
+    resumed = _resume_from(sequence, keys, done)
     records: list[dict[str, Any]] = [{} for _ in keys]
-    if started > 0:
-        records[started - 1] = _load(sequence, method, keys[started - 1]).record
+    if resumed:
+        records[resumed - 1] = _load(sequence, method, keys[resumed - 1]).record
+    reports: list[TaskReport] = []
     for t, key in enumerate(keys, 1):
-        task = stream.tasks[t - 1]
         learn_seconds = evaluate_seconds = 0.0
-        if reused := t <= started or started < 0:
-            result[1] += 1
-        else:
-            learn_seconds, records[t - 1], reused = _learn(sequence, method, task, key)
-            result[1 if reused else 0] += 1
+        reused = t <= resumed or all(done)
+        if not reused:
+            learn_seconds, records[t - 1], reused = _learn(sequence, method, sequence.stream.tasks[t - 1], key)
         if not done[t - 1]:
             evaluate_seconds = _evaluate(sequence, method, t, key, records[t - 1])
-        result[2] += learn_seconds
-        result[3] += evaluate_seconds
-        if request.keep == "last" and t > max(started, 1) and not workers.rank:
+        if request.keep == "last" and t > max(resumed, 1) and not workers.rank:
             store.delete(store.stage_path(keys[t - 2]))
+        reports.append(TaskReport(t, len(keys), _live(sequence, t), learn_seconds, evaluate_seconds, reused))
         if not workers.rank:
-            report(TaskReport(t, len(keys), _live(sequence, t), learn_seconds, evaluate_seconds, bool(reused)))
-    return SequenceResult(len(keys), int(result[0]), int(result[1]), result[2], result[3], tuple(records))
+            report(reports[-1])
+    return SequenceResult(
+        tasks_total=len(keys),
+        stages_learned=sum(not told.reused for told in reports),
+        stages_reused=sum(told.reused for told in reports),
+        learn_seconds=sum(told.learn_seconds for told in reports),
+        evaluate_seconds=sum(told.evaluate_seconds for told in reports),
+        records=tuple(records),
+    )
 
 
 def own_device() -> torch.device:
@@ -163,12 +188,10 @@ def _read_stored(sequence: _Sequence, t: int, key: str) -> bool:
 
 
 def _resume_from(sequence: _Sequence, keys: tuple[str, ...], done: list[bool]) -> int:
-    """The stage to load before going on: 0 for a fresh start, -1 where every row is there and nothing is needed."""
-    if all(done):
-        return -1
-    first = done.index(False) + 1
-    if sequence.request.keep == "none":
+    """The stage to load before going on: 0 for a fresh start, or where every row is there and nothing is needed."""
+    if all(done) or sequence.request.keep == "none":
         return 0
+    first = done.index(False) + 1
     exists = sequence.workers.broadcast(
         [sequence.store.exists(sequence.store.stage_path(key)) for key in keys[:first]]
         if not sequence.workers.rank
@@ -183,6 +206,8 @@ def _load(sequence: _Sequence, method: Method, key: str) -> Checkpoint:
     try:
         checkpoint = decode(sequence.store.get(path))
         method.load_state(checkpoint.state)
+    except FileNotFoundError as error:
+        raise _CheckpointGoneError(path) from error
     except (DamagedCheckpointError, KeyError) as error:
         raise StoreError(
             f"checkpoint {sequence.store.uri}/{path} is damaged ({error}): remove it, and the same command learns this "
@@ -199,15 +224,12 @@ def _learn(sequence: _Sequence, method: Method, task: Task, key: str) -> tuple[f
     if keeps and workers.broadcast(store.exists(path) if not workers.rank else None):
         return 0.0, _load(sequence, method, key).record, True
     begun = time.perf_counter()
-    data = _TaskData(sequence, task)
+    data = LearningData(task, sequence.settings, request.run_seed, sequence.prepare, workers)
     method.begin_task(TaskInfo(task.index, task.name, task.classes), data)
     trained = method.trained_parameters()
     if method.parameter_groups():
         told = sequence.progress
-        fit(
-            method, data.train, sequence.prepare, (request.run_seed, task.index, "learn"), workers,
-            progress=None if told is None else lambda step, steps: told(task.index, step, steps),
-        )  # fmt: skip
+        data.fit(method, None if told is None else lambda step, steps: told(task.index, step, steps))
     method.end_task(data)
     seconds = time.perf_counter() - begun
     record = {
@@ -265,24 +287,3 @@ def _live(sequence: _Sequence, t: int) -> float:
     figures = [float(metric(c[:t, :t], n[:t, :t])) for c, n in zip(sequence.correct, sequence.count, strict=True)]
     best = min if sequence.request.metric in LOWER_IS_BETTER else max
     return best(figures)
-
-
-class _TaskData:
-    """The data of one task as its method sees it (methods.base.TaskData)."""
-
-    def __init__(self, sequence: _Sequence, task: Task) -> None:
-        self._sequence, self._task = sequence, task
-        self._views = {"train": task.learn.train, "inner": task.learn.inner}
-        if not sequence.settings.reads_inner:
-            self._views = {"train": task.learn.together()}
-        self.train = self._views["train"]
-
-    def batches(self, view: Literal["train", "inner"]) -> Iterator[Batch]:
-        sequence = self._sequence
-        address = (sequence.request.run_seed, self._task.index, view)
-        return in_order(self._views[view], EVALUATION_BATCH, sequence.prepare, address, sequence.workers)
-
-    def preliminary_fit(self, method: Method, epochs: int, purpose: str) -> None:
-        sequence = self._sequence
-        address = (sequence.request.run_seed, self._task.index, purpose)
-        fit(method, self.train, sequence.prepare, address, sequence.workers, epochs=epochs)

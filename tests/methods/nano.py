@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,10 +10,11 @@ import torch
 from clsearch.backbones.load import load_backbone
 from clsearch.benchmarks.streams import open_stream
 from clsearch.layers.workers import Workers
-from clsearch.learning.optimisation import fit, in_order, preparation
+from clsearch.learning.optimisation import in_order, preparation
 from clsearch.learning.request import SequenceRequest
 from clsearch.learning.sequence import make_method
-from clsearch.methods.base import Batch, Method, TaskInfo
+from clsearch.learning.task_data import LearningData
+from clsearch.methods.base import Batch, TaskInfo
 from clsearch.spec.settings import make_settings
 
 SHORT = {"iterations": 4, "batch": 6, "learning_rate": 5e-3}
@@ -61,22 +61,6 @@ CASES: dict[str, tuple[str, dict[str, Any], str, str]] = {
 }
 
 
-class Data:
-    """A task's data as a method sees it; `log` collects every look at it."""
-
-    def __init__(self, nano: Nano, task: Any) -> None:
-        self.nano, self.task = nano, task
-        reads_inner = nano.method.settings.reads_inner
-        self.train = task.learn.train if reads_inner else task.learn.together()
-        self.views = {"train": self.train, "inner": task.learn.inner}
-
-    def batches(self, view: str) -> Iterator[Batch]:
-        return in_order(self.views[view], 64, self.nano.prepare, (0, self.task.index, view), self.nano.workers)
-
-    def preliminary_fit(self, method: Method, epochs: int, purpose: str) -> None:
-        fit(method, self.train, self.nano.prepare, (0, self.task.index, purpose), self.nano.workers, epochs=epochs)
-
-
 @dataclasses.dataclass
 class Nano:
     """One case, its stream and its method, task by task."""
@@ -99,13 +83,13 @@ class Nano:
         )
         self.losses: list[float] = []
 
-    def begin(self, t: int) -> Data:
+    def begin(self, t: int) -> LearningData:
         task = self.stream.tasks[t - 1]
-        data = Data(self, task)
+        data = LearningData(task, self.method.settings, 0, self.prepare, self.workers)
         self.method.begin_task(TaskInfo(t, task.name, task.classes), data)
         return data
 
-    def train(self, data: Data, t: int) -> None:
+    def train(self, data: LearningData) -> None:
         if not self.method.parameter_groups():
             return
         keep = self.method.loss
@@ -117,13 +101,13 @@ class Nano:
 
         self.method.loss = logged  # type: ignore[method-assign]
         try:
-            fit(self.method, data.train, self.prepare, (0, t, "learn"), self.workers)
+            data.fit(self.method)
         finally:
             del self.method.loss
 
     def learn(self, t: int) -> None:
         data = self.begin(t)
-        self.train(data, t)
+        self.train(data)
         self.method.end_task(data)
 
     def scores(self, t: int, **eval_setting: Any) -> torch.Tensor:

@@ -85,7 +85,7 @@ def test_every_trained_parameter_moves(case: str) -> None:
     data = nano.begin(2)
     parameters = [p for group in nano.method.parameter_groups() for p in group.parameters]
     before = [p.detach().clone() for p in parameters]
-    nano.train(data, 2)
+    nano.train(data)
     unmoved = [tuple(p.shape) for p, b in zip(parameters, before, strict=True) if torch.equal(p.detach(), b)]
     # CLIP's text tower has token embeddings for words that no class name uses; all else must learn.
     assert not [shape for shape in unmoved if math.prod(shape) > 0], unmoved
