@@ -183,7 +183,7 @@ def test_a_dry_run_is_light_and_quick(folder: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
         seconds.append(time.perf_counter() - start)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "32 trials x 1 seed pair x 8 stages" in done.stdout
+        assert "32 trials x 1 seed pair x 5 stages" in done.stdout
         if seconds[-1] <= 1.0:
             break
     assert min(seconds) <= 1.0
