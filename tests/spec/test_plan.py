@@ -143,7 +143,7 @@ def test_missing_files_warn_a_dry_run_and_refuse_a_start(capsys: pytest.CaptureF
         (["mora_clip", "--dry-rum"], "did you mean '--dry-run'?"),
         (["mora_clip", "fm_lora_vit", "profile=nano", "name=x"], "two of these sweeps would be named 'x'"),
         (["mora_clip", "fm_lora_vit", "settings.threshold=0.1"], "eval_grid"),
-        (["mora_clip", "profile=nano", "storage=ftp://x"], "'ftp://' is not known"),
+        (["mora_clip", "profile=nano", "storage=ftp://x"], "names no store"),
     ],
 )
 def test_wrong_commands(capsys: pytest.CaptureFixture[str], argv: list[str], sentence: str, folder: Path) -> None:
