@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         boards = _chosen(load_boards(store, asked.metric), asked.benchmark, store)
         text = FORMATS[asked.format](boards, asked.sort)
     except UsageError as error:
-        print(f"clsearch: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     if not boards:
         print(f"store {store.uri} holds no results yet", file=sys.stderr)

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         store.require()
         found = run(store, asked.sql)
     except UsageError as error:
-        print(f"clsearch: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     if found is not None:
         print(_FORMATS[asked.format](found), end="")

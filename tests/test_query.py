@@ -68,7 +68,7 @@ def test_values_that_json_does_not_know(store: Store, capsys: pytest.CaptureFixt
 def test_sql_that_is_wrong(store: Store, sql: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([store.uri, sql]) == 2
     printed = capsys.readouterr()
-    assert printed.err.startswith("clsearch: SQL: ")
+    assert printed.err.startswith("error: SQL: ")
     assert "Traceback" not in printed.err
     assert printed.out == ""
 

@@ -1,0 +1,191 @@
+"""A sequence against a store: what is there is not done again, what is damaged is named, what is asked is checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clsearch.errors import UsageError
+from clsearch.learning.checkpoint import decode
+from clsearch.learning.request import SequenceRequest, TaskReport
+from clsearch.learning.sequence import run_sequence
+from clsearch.results.store import Store, StoreConflict, StoreError, open_store
+
+REQUEST = SequenceRequest(
+    sweep="s", trial=0, phase="search", protocol="end_of_sequence", method="mora",
+    settings={"iterations": 4, "batch": 8, "new_rank": 4}, backbone="nano_clip", benchmark="nano_x_tail",
+    order_seed=0, run_seed=0, eval_settings=({"threshold": 0.2}, {"threshold": 0.0}), parameters={"new_rank": 4},
+    metric="average",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "store"))
+
+
+def rows(store: Store) -> dict[tuple[Any, ...], tuple[int, int, str]]:
+    return {
+        (r["trial"], r["task_learned"], r["task_evaluated"], r["split"], r["eval_setting"]): (
+            r["correct"],
+            r["count"],
+            r["stage_key"],
+        )
+        for r in store.read_rows("s").to_pylist()
+    }
+
+
+def test_a_sequence_writes_every_row_and_says_so(store: Store) -> None:
+    told: list[TaskReport] = []
+    result = run_sequence(REQUEST, store, report=told.append)
+    assert (result.stages_learned, result.stages_reused, result.tasks_total) == (3, 0, 3)
+    assert [report.task for report in told] == [1, 2, 3]
+    assert not any(report.reused for report in told)
+    # cross-domain: every domain after every task, under both eval settings, on validation alone
+    assert len(rows(store)) == 3 * 3 * 2
+    table = store.read_rows("s").to_pylist()
+    assert {row["split"] for row in table} == {"validation"}
+    assert {row["param_threshold"] for row in table} == {0.2, 0.0}
+    assert {row["param_new_rank"] for row in table} == {4}
+    assert all(row["trained_parameters"] > 0 and row["stored_parameters"] > 0 for row in table)
+
+
+def test_the_same_request_again_learns_and_evaluates_nothing(store: Store) -> None:
+    run_sequence(REQUEST, store)
+    before = rows(store)
+    result = run_sequence(REQUEST, store)
+    assert (result.stages_learned, result.stages_reused) == (0, 3)
+    assert result.evaluate_seconds == 0
+    assert rows(store) == before
+
+
+@pytest.mark.parametrize("keep", ["all", "last", "none"])
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_lost_rows_come_back_as_they_were(store: Store, keep: Any, lost: int) -> None:
+    request = dataclasses.replace(REQUEST, keep=keep)
+    run_sequence(request, store)
+    before = rows(store)
+    assert len(store.list("stages/")) == {"all": 3, "last": 1, "none": 0}[keep]
+    for name in store.row_names("s"):
+        if f"-t{lost}-" in name:
+            os.unlink(Path(store.uri, name))
+    result = run_sequence(request, store)
+    assert rows(store) == before
+    if keep == "all":
+        assert result.stages_learned == 0
+
+
+def test_an_interrupted_sequence_goes_on_bit_for_bit(store: Store, tmp_path: Path) -> None:
+    whole = open_store(str(tmp_path / "whole"))
+    run_sequence(REQUEST, whole)
+
+    class StopError(Exception):
+        pass
+
+    def stop(report: TaskReport) -> None:
+        if report.task == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run_sequence(REQUEST, store, report=stop)
+    result = run_sequence(REQUEST, store)
+    assert (result.stages_learned, result.stages_reused) == (1, 2)
+    assert rows(store) == rows(whole)
+    for path in whole.list("stages/"):
+        there, here = decode(whole.get(path)), decode(store.get(path))
+        assert there.state.keys() == here.state.keys()
+        assert all(torch.equal(there.state[name], here.state[name]) for name in there.state)
+
+
+def test_another_trial_with_the_same_stages_learns_nothing(store: Store) -> None:
+    run_sequence(REQUEST, store)
+    other = dataclasses.replace(REQUEST, trial=1, eval_settings=({"threshold": 0.4}, {"threshold": 0.2}))
+    result = run_sequence(other, store)
+    assert (result.stages_learned, result.stages_reused) == (0, 3)
+    table = rows(store)
+    same = [place for place in table if place[0] == 1 and "0.2" in place[-1]]
+    assert same
+    assert all(table[place] == table[(0, *place[1:])] for place in same)
+
+
+def test_a_damaged_checkpoint_is_named_and_learned_again_once_it_is_removed(store: Store) -> None:
+    run_sequence(dataclasses.replace(REQUEST, keep="last"), store)
+    before = rows(store)
+    (path,) = store.list("stages/")
+    damaged = Path(store.uri, path)
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    for name in store.row_names("s"):
+        if "-t3-" in name:
+            os.unlink(Path(store.uri, name))
+    with pytest.raises(StoreError, match=path):
+        run_sequence(REQUEST, store)
+    damaged.unlink()
+    run_sequence(REQUEST, store)
+    assert rows(store) == before
+
+
+def test_a_damaged_row_file_is_named(store: Store) -> None:
+    run_sequence(REQUEST, store)
+    name = store.row_names("s")[0]
+    Path(store.uri, name).write_bytes(b"PAR1 not whole")
+    with pytest.raises(StoreError, match=name):
+        run_sequence(REQUEST, store)
+
+
+def test_rows_of_another_stage_under_the_same_name_are_refused(store: Store) -> None:
+    run_sequence(REQUEST, store)
+    changed = dataclasses.replace(REQUEST, settings=REQUEST.settings | {"iterations": 5})
+    with pytest.raises(StoreError, match="belongs to another stage"):
+        run_sequence(changed, store)
+
+
+def test_counts_that_contradict_stored_ones_are_refused(store: Store) -> None:
+    from clsearch.benchmarks.streams import open_stream
+    from clsearch.learning.rows import StageRows
+    from clsearch.spec.settings import make_settings
+
+    run_sequence(REQUEST, store)
+    stream = open_stream("nano_x_tail", 0)
+    key = next(row["stage_key"] for row in store.read_rows("s").to_pylist() if row["task_learned"] == 1)
+    record = {"trained_parameters": 1, "stored_parameters": 1, "learn_seconds": 0.0}
+    settings = make_settings("mora", REQUEST.settings)
+    stage = StageRows(REQUEST, stream, settings, 1, key, record, 1, "cpu", 0.0)
+    with pytest.raises(StoreConflict):
+        stage.write(store, {"threshold": 0.2}, stream.tasks, {"validation": ([99, 0, 0], [100, 1, 1])})
+
+
+def test_a_search_cannot_reach_the_test_split(store: Store) -> None:
+    from clsearch.benchmarks.streams import open_stream
+    from clsearch.learning.sequence import examples_of
+
+    task = open_stream("nano_x_tail", 0).tasks[0]
+    assert not hasattr(task, "test")
+    with pytest.raises(TypeError):
+        examples_of(task, "test")
+    confirm = dataclasses.replace(REQUEST, phase="confirm", splits=("test",), eval_settings=({"threshold": 0.0},))
+    run_sequence(confirm, store)
+    assert {row["split"] for row in store.read_rows("s").to_pylist()} == {"test"}
+
+
+def test_a_setting_that_diverges_says_where(store: Store) -> None:
+    request = dataclasses.replace(
+        REQUEST, method="fine_tuning", eval_settings=({},), parameters={},
+        settings={"iterations": 4, "batch": 8, "optimiser": "sgd", "learning_rate": 1e20},
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match=r"the loss became (nan|inf) at step \d of 4 of learn, task \d"):
+        run_sequence(request, store)
+
+
+def test_a_backbone_of_another_image_size_is_refused(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"takes images of 48 px.*gives 16 px"):
+        run_sequence(dataclasses.replace(REQUEST, backbone="pocket_clip"), store)
