@@ -52,10 +52,25 @@ def by_the_paper(layer: MoRA, x: Tensor, tau: float, k: int, delta: float) -> Te
 SETTINGS = [(0.5, 3, 0.0), (0.05, 3, 0.2), (1.0, 8, 0.1), (0.2, 1, 0.0), (0.3, 99, 0.3)]
 
 
+# few frozen experts, many (the layer then gathers the active ones), and none
+@pytest.mark.parametrize("ranks", [(4, 4), (20, 5, 4), (6,)])
 @pytest.mark.parametrize(("tau", "k", "delta"), SETTINGS)
-def test_layer_equals_the_equations(tau: float, k: int, delta: float) -> None:
-    layer, x = bank(Routing("adaptive", tau, k, delta)), tokens()
+def test_layer_equals_the_equations(tau: float, k: int, delta: float, ranks: tuple[int, ...]) -> None:
+    layer, x = bank(Routing("adaptive", tau, k, delta), ranks), tokens()
     assert torch.allclose(layer(x), by_the_paper(layer, x, tau, k, delta), atol=1e-12)
+    layer.fold()
+    assert torch.allclose(layer(x), by_the_paper(layer, x, tau, k, delta), atol=1e-12)
+
+
+@pytest.mark.parametrize("ranks", [(4, 4), (20, 5, 4)])
+def test_gradients_equal_those_of_the_equations(ranks: tuple[int, ...]) -> None:
+    layer, x = bank(Routing("adaptive", 0.2, 3, training=True), ranks), tokens().requires_grad_()
+    upstream = torch.randn(3, len(x), SITE.width, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    trained = [x, layer.keys, layer.values]
+    ours = torch.autograd.grad((layer(x) * upstream).sum(), trained)
+    plain = torch.autograd.grad((by_the_paper(layer, x, 0.2, 3, 0.0) * upstream).sum(), trained)
+    for a, b in zip(ours, plain, strict=True):
+        assert torch.allclose(a, b, atol=1e-10)
 
 
 def test_threshold_is_silent_in_training() -> None:
