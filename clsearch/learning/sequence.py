@@ -24,6 +24,7 @@ from clsearch.methods import METHODS
 from clsearch.methods.base import Method, StreamInfo, TaskInfo
 from clsearch.results.metrics import LOWER_IS_BETTER, METRICS
 from clsearch.results.store import Store, StoreError
+from clsearch.spec.families import check_families
 from clsearch.spec.keys import stage_key
 from clsearch.spec.settings import MethodSettings, acts, fields, make_settings
 
@@ -93,6 +94,7 @@ def _open(
 ) -> _Sequence:
     """Check what is asked, and load the stream and the backbone; raises UsageError."""
     settings = make_settings(request.method, request.settings, f"method '{request.method}'")
+    check_families(request.method, request.backbone, request.benchmark)
     stream: Stream[Any] = open_stream(
         request.benchmark, request.order_seed, with_test="test" in request.splits, tasks=request.max_tasks
     )

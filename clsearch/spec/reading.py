@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clsearch.benchmarks.catalogue import BENCHMARKS
 from clsearch.errors import UsageError, nearest
-from clsearch.spec.backbones import find_backbone
 from clsearch.spec.layers import Layers, Override, as_tree, parse_overrides
 from clsearch.spec.locate import find_sweep
 from clsearch.spec.parameters import Parameter, read_parameter, show
@@ -137,7 +135,7 @@ class _Reader:
             sources=dict(self.sources),
             notes=notes,
         )
-        self.check_families(spec)
+        self.check_fit(spec)
         if spec.runner == "process" and spec.workers > 1:
             raise UsageError(
                 f"{self.where('resources.workers')}: runner 'process' has one worker, not {spec.workers}: runner=train"
@@ -202,24 +200,11 @@ class _Reader:
                     f"take one away ({first}.{name}=null)"
                 )
 
-    def check_families(self, spec: SweepSpec) -> None:
-        """Method, backbone and benchmark must have a family in common; raises UsageError with the rule."""
-        backbone = find_backbone(spec.backbone, self.where("backbone"))
-        families = method_settings(spec.method).families
-        if backbone.family not in families:
-            raise UsageError(
-                f"{self.where('backbone')}: method '{spec.method}' works on {' and '.join(families)} backbones; "
-                f"'{spec.backbone}' is of family {backbone.family}"
-            )
-        where = self.where("benchmark")
-        if spec.benchmark not in BENCHMARKS:
-            raise UsageError(f"{where}: unknown benchmark '{spec.benchmark}': {nearest(spec.benchmark, BENCHMARKS)}")
-        benchmark = BENCHMARKS[spec.benchmark]
-        if backbone.family not in benchmark.families:
-            raise UsageError(
-                f"{where}: benchmark '{spec.benchmark}' is for {' and '.join(benchmark.families)} backbones; "
-                f"'{spec.backbone}' is of family {backbone.family}"
-            )
+    def check_fit(self, spec: SweepSpec) -> None:
+        """Method, backbone, benchmark and objective must fit together; raises UsageError with the rule."""
+        benchmark = check_families(
+            spec.method, spec.backbone, spec.benchmark, self.where("backbone"), self.where("benchmark")
+        )
         if spec.objective.metric in NEED_FUTURE_TASKS and benchmark.kind == "class_incremental":
             usable = ", ".join(metric for metric in OBJECTIVES if metric not in NEED_FUTURE_TASKS)
             raise UsageError(
