@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clsearch.errors import UsageError, nearest
+from clsearch.spec.families import check_families
 from clsearch.spec.layers import Layers, Override, as_tree, parse_overrides
 from clsearch.spec.locate import find_sweep
 from clsearch.spec.parameters import Parameter, read_parameter, show
