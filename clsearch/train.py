@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from clsearch.errors import EXIT_USAGE, UsageError, nearest
-from clsearch.spec.keys import digest
+from clsearch.spec.keys import ENGINE_NUMERICS, canonical_json, digest
 from clsearch.spec.layers import parse_overrides
-from clsearch.spec.settings import acts, coerce, fields
+from clsearch.spec.settings import acts, coerce, fields, method_settings
 
 USAGE = "usage: python -m clsearch.train METHOD BENCHMARK [key=value ...]"
 
@@ -71,7 +71,7 @@ def parse(method: str, texts: list[str]) -> tuple[Run, dict[str, Any]]:
         wanted = str if name in ("backbone", "precision", "storage", "split") else int
         if type(value) is not wanted:
             raise UsageError(f"'{name}={value}': must be {'a text' if wanted is str else 'a whole number'}")
-    for name, valid in (("precision", ("float32", "float64", "bfloat16")), ("split", ("validation", "test"))):
+    for name, valid in (("precision", ("float32", "float64")), ("split", ("validation", "test"))):
         if run.get(name, valid[0]) not in valid:
             raise UsageError(f"'{name}={run[name]}': {nearest(run[name], valid)}")
     return Run(**run), settings
@@ -98,7 +98,8 @@ def learn(method: str, benchmark: str, run: Run, settings: dict[str, Any]) -> No
         torch.set_num_threads(run.threads)
     eval_setting = {name: value for name, value in settings.items() if acts(method, name) == "eval"}
     trained = {name: value for name, value in settings.items() if name not in eval_setting}
-    asked = [method, benchmark, backbone, trained, run.precision, run.tasks]
+    numerics = [ENGINE_NUMERICS, method_settings(method).numerics]
+    asked = [method, benchmark, backbone, trained, run.precision, run.tasks, numerics]
     request = SequenceRequest(
         sweep=f"train-{digest(asked)[:8]}", trial=0, phase="analysis" if run.split == "test" else "search",
         protocol="published", method=method, settings=trained, backbone=backbone, benchmark=benchmark,
@@ -135,9 +136,13 @@ def default_backbone(benchmark: str, families: tuple[str, ...]) -> str:
 def print_matrix(store: Any, request: Any) -> None:
     """The accuracy matrix (%), a row per task learned and a column per task evaluated."""
     rows = store.read_rows(
-        request.sweep, phase=request.phase, order_seed=request.order_seed, run_seed=request.run_seed
+        request.sweep,
+        phase=request.phase,
+        order_seed=request.order_seed,
+        run_seed=request.run_seed,
+        eval_setting=canonical_json(request.eval_settings[0]),
     ).to_pylist()
-    total = max(row["tasks_total"] for row in rows)
+    total = max(row["task_learned"] for row in rows)
     cells = {
         (row["task_learned"], row["task_evaluated"]): f"{100 * row['correct'] / row['count']:6.1f}" for row in rows
     }

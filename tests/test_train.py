@@ -28,6 +28,16 @@ def test_it_learns_prints_the_matrix_and_learns_nothing_again(
     assert again.splitlines()[1:] == first.out.splitlines()[1:]
 
 
+def test_the_matrix_is_that_of_the_eval_setting_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask = ["mora", "nano_x_tail", "iterations=20", "batch=8", "learning_rate=0.05", "threads=1", f"storage={tmp_path}"]
+    printed = {}
+    for threshold in ("0.0", "0.9", "0.0"):
+        assert main([*ask, f"threshold={threshold}"]) == 0
+        matrix = capsys.readouterr().out.splitlines()[1:]
+        assert printed.setdefault(threshold, matrix) == matrix
+    assert printed["0.0"] != printed["0.9"]
+
+
 def test_test_images_are_an_analysis_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*ASK, f"storage={tmp_path}", "split=test"]) == 0
     assert "accuracy (%) on test" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from clsearch.backbones.torchvision_ops import declare_missing_operators
 from clsearch.errors import UsageError
 from clsearch.spec.backbones import find_backbone
 
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 NANO_SEED = 20250408  # of the made-up weights; any number would do
 
 

@@ -73,7 +73,6 @@ class BenchmarkInfo:
     classes: int  # in the whole label space
     image_size: int  # side of the square images that the stream hands out, in pixels
     transforms: str  # a name in transforms.TRANSFORMS
-    headline: str  # the metric that a leaderboard shows first
     where: str  # a sentence: how to get the files
     folder: str | None = None  # under the data root; None: in the package, or made up
     needs: tuple[str, ...] = ()  # paths under the data root without which nothing can start
@@ -84,11 +83,11 @@ class BenchmarkInfo:
 
 def _class_incremental(tasks: int) -> tuple[BenchmarkInfo, BenchmarkInfo]:
     pocket = BenchmarkInfo(
-        f"pocket_cil_{tasks}", "class_incremental", ("vit", "clip"), tasks, 40, 48, "plain", "final_acc", _PACKAGED,
+        f"pocket_cil_{tasks}", "class_incremental", ("vit", "clip"), tasks, 40, 48, "plain", _PACKAGED,
         packaged="pocket_cil.parquet",
     )  # fmt: skip
     full = BenchmarkInfo(
-        f"imagenet_r_{tasks}", "class_incremental", ("vit", "clip"), tasks, 200, 224, "pilot", "final_acc",
+        f"imagenet_r_{tasks}", "class_incremental", ("vit", "clip"), tasks, 200, 224, "pilot",
         _IMAGENET_R, folder="imagenet-r", needs=("imagenet-r",),
     )  # fmt: skip
     return pocket, full
@@ -100,34 +99,34 @@ BENCHMARKS: dict[str, BenchmarkInfo] = {
     info.name: info
     for info in (
         BenchmarkInfo(
-            "nano_cil", "class_incremental", ("vit", "clip"), 4, 8, 16, "plain", "final_acc", _PACKAGED,
+            "nano_cil", "class_incremental", ("vit", "clip"), 4, 8, 16, "plain", _PACKAGED,
             rule=_NANO_RULE,
         ),
         BenchmarkInfo(
-            "nano_x_tail", "cross_domain", ("clip",), 3, 9, 16, "plain", "average", _PACKAGED, rule=_NANO_RULE,
+            "nano_x_tail", "cross_domain", ("clip",), 3, 9, 16, "plain", _PACKAGED, rule=_NANO_RULE,
         ),
         BenchmarkInfo(
-            "nano_dil", "domain_incremental", ("vit", "clip"), 3, 4, 16, "plain", "final_acc", _PACKAGED,
+            "nano_dil", "domain_incremental", ("vit", "clip"), 3, 4, 16, "plain", _PACKAGED,
             rule=_NANO_RULE,
         ),
         *_class_incremental(5),
         *_class_incremental(10),
         *_class_incremental(20),
         BenchmarkInfo(
-            "pocket_x_tail", "cross_domain", ("clip",), 8, 61, 48, "plain", "average", _PACKAGED,
+            "pocket_x_tail", "cross_domain", ("clip",), 8, 61, 48, "plain", _PACKAGED,
             packaged="pocket_x_tail.parquet", rule=SplitRule(shots=16),
         ),
         BenchmarkInfo(
-            "pocket_x_tail_5", "cross_domain", ("clip",), 5, 40, 48, "plain", "average", _PACKAGED,
+            "pocket_x_tail_5", "cross_domain", ("clip",), 5, 40, 48, "plain", _PACKAGED,
             packaged="pocket_x_tail.parquet", domains=("digits", "faces", "fashion", "signs", "travel"),
             rule=SplitRule(shots=16),
         ),
         BenchmarkInfo(
-            "pocket_dil", "domain_incremental", ("vit", "clip"), 4, 12, 48, "plain", "final_acc", _PACKAGED,
+            "pocket_dil", "domain_incremental", ("vit", "clip"), 4, 12, 48, "plain", _PACKAGED,
             packaged="pocket_dil.parquet",
         ),
         BenchmarkInfo(
-            "x_tail", "cross_domain", ("clip",), 10, 1100, 224, "clip", "average", _X_TAIL,
+            "x_tail", "cross_domain", ("clip",), 10, 1100, 224, "clip", _X_TAIL,
             folder="", needs=_X_TAIL_NEEDS, rule=SplitRule(shots=16),
         ),
     )

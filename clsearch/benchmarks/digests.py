@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from typing import Any
 
 from clsearch.benchmarks.catalogue import BenchmarkInfo
 from clsearch.benchmarks.examples import Listing
 from clsearch.benchmarks.layout import Layout, TaskPlan
 from clsearch.benchmarks.transforms import TransformSet
+from clsearch.spec.keys import digest
 
 
 def layout_digests(info: BenchmarkInfo, layout: Layout, transforms: TransformSet) -> tuple[tuple[str, ...], str]:
@@ -18,12 +17,6 @@ def layout_digests(info: BenchmarkInfo, layout: Layout, transforms: TransformSet
     tasks = tuple(digest(_task_facts(info, layout, plan, transforms)) for plan in layout.plans)
     tests = [_examples(plan.split.test) for plan in layout.plans]
     return tasks, digest([tasks, tests, layout.class_names, layout.templates])
-
-
-def digest(facts: Any) -> str:
-    """The SHA-256 (hexadecimal) of facts as canonical JSON."""
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _task_facts(info: BenchmarkInfo, layout: Layout, plan: TaskPlan, transforms: TransformSet) -> dict[str, Any]:

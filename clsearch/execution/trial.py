@@ -112,6 +112,7 @@ def conclude(spec: SweepSpec, job: Job, store: Store, result: SequenceResult, st
         **seconds,
         "stages_reused": result.stages_reused,
         "stages_learned": result.stages_learned,
+        "records": list(result.records),
         "finished_at": _now(),
     }
 
@@ -166,6 +167,9 @@ def learn_here(
     spec: SweepSpec, job: Job, store: Store, attempt: int, learner: Learner | None, workers: Workers, report: Report
 ) -> SequenceResult:
     """Run the job's sequence in this process, as one of `workers`; `report` is told of every finished task."""
+    if not spec.gpus_per_worker:
+        # Ray hides the GPUs it did not give, but not where it gave none at all.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
 
     if learner is None:

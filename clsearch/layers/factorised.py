@@ -26,33 +26,34 @@ class FLoRA(Adapter):
     m_old: Tensor
     n_old: Tensor
 
-    def __init__(self, site: Site, rank: int, generator: torch.Generator) -> None:
+    def __init__(self, site: Site, rank: int, generator: torch.Generator, combination: Combination = "sum") -> None:
         super().__init__()
         groups = len(site.parts)
-        self.site, self.rank = site, rank
+        self.site, self.rank, self.combination = site, rank, combination
 
         def normal(width: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(groups, rank, width).normal_(0, STANDARD_DEVIATION, generator=generator))
 
         self.basis_out, self.basis_in = normal(site.width), normal(site.d_in)
         self.register_buffer("core", torch.zeros(groups, rank, rank))
-        # The previous task's factors, padded with M = I, N = 0: where combination `continue` goes on from.
-        self.register_buffer("m_old", torch.eye(rank).repeat(groups, 1, 1))
-        self.register_buffer("n_old", torch.zeros(groups, rank, rank))
+        if combination == "continue":
+            # The previous task's factors, padded with M = I, N = 0, are where the next task goes on from.
+            self.register_buffer("m_old", torch.eye(rank).repeat(groups, 1, 1))
+            self.register_buffer("n_old", torch.zeros(groups, rank, rank))
         self.m: nn.Parameter | None = None
         self.n: nn.Parameter | None = None
         self.rank_mask: Tensor | None = None  # (r_max), the selector's relaxed prefix mask while it chooses
 
-    def grow(self, rank: int, combination: Combination) -> None:
+    def grow(self, rank: int) -> None:
         """New factors on the first `rank` columns: M = I and N = 0 (the update starts at zero), or the previous task's.
 
         Outside `sum` the frozen core no longer counts: `last` and `continue` answer with the current update alone.
         """
-        going_on = combination == "continue"
-        m = self.m_old if going_on else torch.eye(self.rank).to(self.core).expand_as(self.m_old)
-        n = self.n_old if going_on else torch.zeros_like(self.n_old)
+        going_on = self.combination == "continue"
+        m = self.m_old if going_on else torch.eye(self.rank).to(self.core).expand_as(self.core)
+        n = self.n_old if going_on else torch.zeros_like(self.core)
         self.m, self.n = nn.Parameter(m[:, :rank, :rank].clone()), nn.Parameter(n[:, :rank, :rank].clone())
-        if combination != "sum":
+        if self.combination != "sum":
             self.core = torch.zeros_like(self.core)
 
     def current_core(self) -> Tensor:
@@ -63,12 +64,12 @@ class FLoRA(Adapter):
         core = nn.functional.pad(self.m @ self.n.mT, (0, pad, 0, pad))
         return core if self.rank_mask is None else core * self.rank_mask[:, None] * self.rank_mask
 
-    def fold(self, combination: Combination) -> None:
+    def fold(self) -> None:
         """Freeze the task's update: added to the core (sum), or in its place (last, continue)."""
         assert self.m is not None
         assert self.n is not None
         self.core = self.core + self.current_core().detach()
-        if combination == "continue":
+        if self.combination == "continue":
             rank = self.m.shape[-1]
             self.m_old = torch.eye(self.rank).to(self.core).repeat(len(self.core), 1, 1)
             self.n_old = torch.zeros_like(self.core)
@@ -95,7 +96,8 @@ class FLoRA(Adapter):
         self.basis_out = nn.Parameter(basis_out.mT.contiguous(), requires_grad=False)
         self.basis_in = nn.Parameter(basis_in.mT.contiguous(), requires_grad=False)
         self.core = left @ self.core @ right.mT
-        self.m_old, self.n_old = left @ self.m_old, right @ self.n_old
+        if self.combination == "continue":
+            self.m_old, self.n_old = left @ self.m_old, right @ self.n_old
 
     def forward(self, x_ND: Tensor) -> Tensor:
         core = self.core if self.m is None else self.core + self.current_core()

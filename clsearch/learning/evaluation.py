@@ -20,11 +20,17 @@ def count_correct(
     method: Method,
     sets: Sequence[ExampleSet],
     grid: Sequence[Mapping[str, Any]],
+    candidates: Sequence[int],
     prepare: Callable[[Any], Tensor],
     workers: Workers,
 ) -> list[list[int]]:
-    """Correct answers [eval setting][set of examples], over all workers. The first of equal scores answers."""
+    """Correct answers [eval setting][set of examples], over all workers.
+
+    An answer is one of the `candidates` (the labels met so far, or all where names are known from the start); the first
+    of equal scores answers.
+    """
     device = next(method.backbone.parameters()).device
+    allowed = torch.tensor(candidates, device=device)
     correct = torch.zeros(len(grid), len(sets), dtype=torch.long, device=device)
     with torch.inference_mode():
         predictors = [method.predictor(eval_setting) for eval_setting in grid]
@@ -33,6 +39,7 @@ def count_correct(
                 if len(batch.labels) == 0:
                     continue
                 for i, predict in enumerate(predictors):
-                    correct[i, j] += (predict(batch.images).argmax(1) == batch.labels).sum()
+                    answers = allowed[predict(batch.images)[:, allowed].argmax(1)]
+                    correct[i, j] += (answers == batch.labels).sum()
     counts: list[list[int]] = workers.sum(correct).tolist()
     return counts

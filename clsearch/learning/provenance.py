@@ -18,7 +18,10 @@ LIBRARIES = ("torch", "timm", "open_clip_torch", "numpy", "pillow", "safetensors
 def provenance() -> dict[str, Any]:
     """git_sha and git_dirty of the checkout clsearch runs from (null outside one), and a hash of library versions."""
     versions = [f"{name}=={_version(name)}" for name in LIBRARIES]
-    sha, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    # An installed package may lie inside somebody else's repository: only a file of that repository counts.
+    ours = _git("ls-files", "--error-unmatch", "__init__.py") is not None
+    sha = _git("rev-parse", "HEAD") if ours else None
+    status = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "git_sha": sha,
         "git_dirty": bool(status) if sha else None,

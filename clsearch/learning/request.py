@@ -29,7 +29,7 @@ class SequenceRequest:
     run_seed: int
     eval_settings: tuple[dict[str, Any], ...] = ({},)
     splits: tuple[Split, ...] = ("validation",)
-    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    precision: Literal["float32", "float64"] = "float32"
     keep: Literal["all", "last", "none"] = "all"
     attempt: int = 0
     parameters: dict[str, Any] = field(default_factory=dict)

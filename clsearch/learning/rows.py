@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -58,7 +59,7 @@ class StageRows:
             "benchmark": request.benchmark,
             "order_seed": request.order_seed,
             "run_seed": request.run_seed,
-            "tasks_total": len(self.stream.tasks),
+            "tasks_total": self.stream.tasks_total,
             "task_learned": self.task_learned,
             "task_evaluated": task.index,
             "task_name": task.name,
@@ -78,7 +79,7 @@ class StageRows:
             "attempt": request.attempt,
             "started_at": self.started_at,
             "data_digest": self.stream.digest,
-            "setting": request.settings,
+            "setting": dataclasses.asdict(self.settings),
             **provenance(),
             **{f"param_{name}": value for name, value in {**request.parameters, **eval_setting}.items()},
         }

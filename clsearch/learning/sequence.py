@@ -111,21 +111,24 @@ def _open(
 def _bring_stages(sequence: _Sequence, report: Report) -> SequenceResult:
     request, store, workers, keys = sequence.request, sequence.store, sequence.workers, sequence.keys
     method = make_method(request, sequence.settings, sequence.stream, sequence.backbone, workers)
-    stored = [_read_stored(sequence, t, key) for t, key in enumerate(keys, 1)] if not workers.rank else None
-    done: list[bool] = workers.broadcast(stored)
+    found = [_read_stored(sequence, t, key) for t, key in enumerate(keys, 1)] if not workers.rank else None
+    missing: list[list[int]] = workers.broadcast(found)
+    done = [not lacking for lacking in missing]
     resumed = _resume_from(sequence, keys, done)
-    records: list[dict[str, Any]] = [{} for _ in keys]
+    records: list[dict[str, Any]] = []
     if resumed:
-        records[resumed - 1] = _load(sequence, method, keys[resumed - 1]).record
+        last = _load(sequence, method, keys[resumed - 1]).record
+        records = [*last["before"], last]
     reports: list[TaskReport] = []
     for t, key in enumerate(keys, 1):
         learn_seconds = evaluate_seconds = 0.0
         reused = t <= resumed or all(done)
         if not reused:
-            learn_seconds, records[t - 1], reused = _learn(sequence, method, sequence.stream.tasks[t - 1], key)
+            learn_seconds, record, reused = _learn(sequence, method, sequence.stream.tasks[t - 1], key, records)
+            records.append(record)
         if not done[t - 1]:
-            evaluate_seconds = _evaluate(sequence, method, t, key, records[t - 1])
-        if request.keep == "last" and t > max(resumed, 1) and not workers.rank:
+            evaluate_seconds = _evaluate(sequence, method, t, key, records[t - 1], missing[t - 1])
+        if request.keep == "last" and not all(done) and t >= max(resumed, 2) and not workers.rank:
             store.delete(store.stage_path(keys[t - 2]))
         reports.append(TaskReport(t, len(keys), _live(sequence, t), learn_seconds, evaluate_seconds, reused))
         if not workers.rank:
@@ -136,7 +139,7 @@ def _bring_stages(sequence: _Sequence, report: Report) -> SequenceResult:
         stages_reused=sum(told.reused for told in reports),
         learn_seconds=sum(told.learn_seconds for told in reports),
         evaluate_seconds=sum(told.evaluate_seconds for told in reports),
-        records=tuple(records),
+        records=tuple({name: value for name, value in record.items() if name != "before"} for record in records),
     )
 
 
@@ -177,16 +180,18 @@ def make_method(
     return METHODS[request.method](settings, backbone, info, request.run_seed, workers)
 
 
-def _read_stored(sequence: _Sequence, t: int, key: str) -> bool:
-    """Whether all rows of stage t are in the store already; takes over their counts for the live figure."""
+def _read_stored(sequence: _Sequence, t: int, key: str) -> list[int]:
+    """The eval settings whose rows of stage t are not in the store; takes over the counts of those that are."""
+    missing = []
     for i, eval_setting in enumerate(sequence.request.eval_settings):
         counts = stored_counts(sequence.store, sequence.request, t, eval_setting, key)
         if counts is None:
-            return False
+            missing.append(i)
+            continue
         for evaluated, correct, count in counts:
             sequence.correct[i, t - 1, evaluated - 1] = correct
             sequence.count[i, t - 1, evaluated - 1] = count
-    return True
+    return missing
 
 
 def _resume_from(sequence: _Sequence, keys: tuple[str, ...], done: list[bool]) -> int:
@@ -204,21 +209,32 @@ def _resume_from(sequence: _Sequence, keys: tuple[str, ...], done: list[bool]) -
 
 
 def _load(sequence: _Sequence, method: Method, key: str) -> Checkpoint:
-    path = sequence.store.stage_path(key)
+    """Take up a stage. Rank 0 reads it for all workers, so that all of them find it, or find it gone."""
+    store, workers = sequence.store, sequence.workers
+    path = store.stage_path(key)
+    data = workers.broadcast(_get_or_none(store, path) if not workers.rank else None)
+    if data is None:
+        raise _CheckpointGoneError(path)
     try:
-        checkpoint = decode(sequence.store.get(path))
+        checkpoint = decode(data)
         method.load_state(checkpoint.state)
-    except FileNotFoundError as error:
-        raise _CheckpointGoneError(path) from error
     except (DamagedCheckpointError, KeyError) as error:
         raise StoreError(
-            f"checkpoint {sequence.store.uri}/{path} is damaged ({error}): remove it, and the same command learns this "
-            "stage again"
+            f"checkpoint {store.uri}/{path} is damaged ({error}): remove it, and the same command learns it again"
         ) from error
     return checkpoint
 
 
-def _learn(sequence: _Sequence, method: Method, task: Task, key: str) -> tuple[float, dict[str, Any], bool]:
+def _get_or_none(store: Store, path: str) -> bytes | None:
+    try:
+        return store.get(path)
+    except FileNotFoundError:
+        return None
+
+
+def _learn(
+    sequence: _Sequence, method: Method, task: Task, key: str, before: list[dict[str, Any]]
+) -> tuple[float, dict[str, Any], bool]:
     """Learn one task, or take it from the store; seconds, the stage's record, and whether it was there already."""
     request, store, workers = sequence.request, sequence.store, sequence.workers
     path = store.stage_path(key)
@@ -241,31 +257,38 @@ def _learn(sequence: _Sequence, method: Method, task: Task, key: str) -> tuple[f
         "stored_parameters": method.stored_parameters(),
         "learn_seconds": seconds,
         "method": method.record(),
+        # A checkpoint tells of the whole way to it: with `keep: last` it is the only one left.
+        "before": [{name: value for name, value in record.items() if name != "before"} for record in before],
     }
-    if keeps and not workers.rank and not store.put(path, encode(Checkpoint(method.state(), record))):
-        # Somebody else learned the same stage meanwhile; its checkpoint counts, so that rows agree with what is stored.
-        record = _load(sequence, method, key).record
-    workers.barrier()
+    if keeps:
+        state = method.state()
+        written = workers.broadcast(store.put(path, encode(Checkpoint(state, record))) if not workers.rank else None)
+        if not written:
+            # Somebody else learned it meanwhile; that checkpoint counts, so that rows agree with what is stored.
+            record = _load(sequence, method, key).record
     return seconds, record, False
 
 
-def _evaluate(sequence: _Sequence, method: Method, t: int, key: str, record: dict[str, Any]) -> float:
-    """Evaluate stage t under the whole grid and write its rows, one file an eval setting."""
+def _evaluate(
+    sequence: _Sequence, method: Method, t: int, key: str, record: dict[str, Any], missing: list[int]
+) -> float:
+    """Evaluate stage t under those eval settings whose rows are missing, and write them, one file an eval setting."""
     request, stream, workers = sequence.request, sequence.stream, sequence.workers
     begun = time.perf_counter()
     evaluated = [task for task in stream.tasks if stream.kind == "cross_domain" or task.index <= t]
     counts: dict[str, tuple[list[list[int]], list[int]]] = {}
     for split in request.splits:
         sets = [examples_of(task, split) for task in evaluated]
-        correct = count_correct(method, sets, request.eval_settings, sequence.prepare, workers)
+        grid = [request.eval_settings[i] for i in missing]
+        correct = count_correct(method, sets, grid, stream.candidates(t), sequence.prepare, workers)
         counts[str(split)] = correct, [len(examples) for examples in sets]
     seconds = time.perf_counter() - begun
     if not workers.rank:
         device = torch.cuda.get_device_name() if own_device().type == "cuda" else "cpu"
         rows = StageRows(request, stream, sequence.settings, t, key, record, workers.size, device, seconds)
-        for i, eval_setting in enumerate(request.eval_settings):
-            by_split: dict[str, Counts] = {split: (correct[i], totals) for split, (correct, totals) in counts.items()}
-            rows.write(sequence.store, eval_setting, evaluated, by_split)
+        for position, i in enumerate(missing):
+            by_split: dict[str, Counts] = {split: (c[position], totals) for split, (c, totals) in counts.items()}
+            rows.write(sequence.store, request.eval_settings[i], evaluated, by_split)
             first = by_split[request.splits[0]]
             for task, right, total in zip(evaluated, *first, strict=True):
                 sequence.correct[i, t - 1, task.index - 1] = right

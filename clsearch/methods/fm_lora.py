@@ -36,7 +36,7 @@ class FMLoRA(AdapterMethod):
         self.chosen: dict[str, Any] = {}
 
     def make_adapter(self, site: Site) -> FLoRA:
-        return FLoRA(site, self.rank_max, self.adapter_generator(site.name))
+        return FLoRA(site, self.rank_max, self.adapter_generator(site.name), self.settings.combination)
 
     def begin_task(self, task: TaskInfo, data: TaskData) -> None:
         super().begin_task(task, data)
@@ -72,7 +72,7 @@ class FMLoRA(AdapterMethod):
     def end_task(self, data: TaskData) -> None:
         super().end_task(data)
         for adapter in self.adapters.values():
-            adapter.fold(self.settings.combination)
+            adapter.fold()
             if not self.tasks_learned:
                 adapter.freeze_bases()
                 if self.settings.orthonormalise != "none":
@@ -150,4 +150,4 @@ class FMLoRA(AdapterMethod):
 
     def _grow(self, rank: int) -> None:
         for adapter in self.adapters.values():
-            adapter.grow(rank, self.settings.combination)
+            adapter.grow(rank)

@@ -132,7 +132,9 @@ def _board(
     tested = [s for s in sequences if (s.phase, s.split) == ("confirm", "test")]
     searched = [s for s in sequences if (s.phase, s.split) == ("search", "validation")]
     whole = {id(s) for s in sequences if s.complete(kind == "cross_domain")}
-    confirmed = _lines((s for s in tested if id(s) in whole), sweeps)
+    # A winner that was confirmed and then overtaken (trials= may grow) is not ranked: the best of several confirmed
+    # settings would be chosen by test.
+    confirmed = [line for line in _lines((s for s in tested if id(s) in whole), sweeps) if line.role != "other"]
     ended = [s for s in searched if id(s) in whole and sweeps[s.sweep].ended(s.trial)]
     unconfirmed = _without(_lines(ended, sweeps), confirmed, sweeps)
     return Board(

@@ -46,10 +46,7 @@ def ray_cluster() -> Iterator[None]:
     with scratch_folder() as scratch:
         try:
             if address:
-                # The workers look for data where this process would; names of places only, never a secret.
-                places = {name: os.environ[name] for name in ("CLSEARCH_DATA", "HF_HOME") if name in os.environ}
-                runtime_env = {"env_vars": places} if places else None
-                ray.init(address, logging_level=logging.ERROR, log_to_driver=False, runtime_env=runtime_env)
+                ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
             else:
                 ray.init(
                     "local",

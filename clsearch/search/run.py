@@ -11,7 +11,7 @@ from typing import Any
 from ray import tune
 
 from clsearch.errors import EXIT_FAILED_TRIALS, UsageError
-from clsearch.execution.capacity import cluster_machines, concurrency, live_machines, worker_resources
+from clsearch.execution.capacity import cluster_machines, concurrency, worker_resources
 from clsearch.execution.trial import Learner, run_trial
 from clsearch.results.store import Store
 from clsearch.results.trials import best_trial
@@ -47,7 +47,7 @@ def run_sweep(spec: SweepSpec, store: Store, learner: Learner | None = None) -> 
     try:
         with ray_cluster():
             parallel = concurrency(spec, cluster_machines())
-            if store.is_local and len(live_machines()) > 1:
+            if store.is_local and sum(machine.count for machine in cluster_machines()) > 1:
                 raise UsageError(
                     f"storage '{store.uri}' is a folder of one machine, and the cluster has several: "
                     "give a place all of them reach, such as storage=s3://bucket/prefix"

@@ -122,6 +122,10 @@ class SweepSearcher(Searcher):
             return None
         if self._follow_up_jobs is None:
             self.ledger.refresh()
+            trials = self.ledger.trials
+            if any(trial.status == "running" for trial in trials if trial.number < spec.trials):
+                # Another driver's, or set aside until something is mended: the search has not ended, so no test yet.
+                return None
             self._follow_up_jobs = deque(self._follow_up(self.ledger))
         return self._follow_up_jobs.popleft() if self._follow_up_jobs else None
 

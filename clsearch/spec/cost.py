@@ -10,7 +10,7 @@ from clsearch.spec.backbones import Backbone, Tower
 
 # Inputs plus outputs of each linear layer of a block, in units of its width; an MLP is four times as wide.
 _FANS = {"q": 2, "k": 2, "v": 2, "out": 2, "fc1": 5, "fc2": 5}
-_BYTES = {"float32": 4, "float64": 8, "bfloat16": 4}  # bfloat16 computes; what is trained stays float32
+_BYTES = {"float32": 4, "float64": 8}
 
 
 def seconds_per_stage(outcomes: Iterable[Mapping[str, Any]]) -> tuple[float, int] | None:

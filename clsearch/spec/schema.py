@@ -28,7 +28,7 @@ NEED_FUTURE_TASKS = ("transfer", "average")
 PROTOCOLS = ("end_of_sequence",)
 SAMPLERS = ("tpe", "random")
 RUNNERS = ("process", "train")
-PRECISIONS = ("float32", "float64", "bfloat16")
+PRECISIONS = ("float32", "float64")
 KEEPS = ("all", "last", "none")
 _MOST_SEED = 2**32 - 1  # what numpy's RandomState takes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clsearch.benchmarks.catalogue import BENCHMARKS, benchmark_info, find_data_root, missing_files
+from clsearch.benchmarks.catalogue import BENCHMARKS, find_data_root, missing_files
 from clsearch.benchmarks.streams import open_stream
 from clsearch.errors import UsageError
 
@@ -51,9 +51,3 @@ def test_the_data_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLSEARCH_DATA", str(tmp_path))
     assert find_data_root() == tmp_path
     assert find_data_root(tmp_path / "other") == tmp_path / "other"
-
-
-def test_every_headline_is_a_known_kind_of_figure() -> None:
-    assert {info.headline for info in BENCHMARKS.values()} <= {"final_acc", "aaa", "average", "last", "transfer"}
-    with pytest.raises(UsageError, match="did you mean 'x_tail'"):
-        benchmark_info("xtail")

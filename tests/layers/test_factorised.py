@@ -17,7 +17,7 @@ def learned(tasks: tuple[int, ...], orthonormalise: bool = True) -> tuple[FLoRA,
     generator = torch.Generator().manual_seed(0)
     layer, updates = FLoRA(SITE, 6, generator).double(), []
     for t, rank in enumerate(tasks):
-        layer.grow(rank, "sum")
+        layer.grow(rank)
         assert layer.m is not None
         assert layer.n is not None
         with torch.no_grad():
@@ -25,7 +25,7 @@ def learned(tasks: tuple[int, ...], orthonormalise: bool = True) -> tuple[FLoRA,
             layer.n.normal_(generator=generator)
         before = dense(layer, layer.core)
         updates.append(dense(layer, layer.core + layer.current_core()) - before)
-        layer.fold("sum")
+        layer.fold()
         if t == 0:
             layer.freeze_bases()
             if orthonormalise:
@@ -76,7 +76,7 @@ def test_oracle_3_making_the_bases_orthonormal_changes_no_output(how: str) -> No
 
 def test_oracle_3_gradients_of_the_factors() -> None:
     layer, _ = learned((6,))
-    layer.grow(4, "sum")
+    layer.grow(4)
     assert layer.m is not None
     assert layer.n is not None
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_interference_of_two_tasks_is_a_trace_of_their_factors() -> None:
 
 def test_added_parameters_per_task_and_weight_are_twice_the_rank_squared() -> None:
     layer, _ = learned((6,))
-    layer.grow(3, "sum")
+    layer.grow(3)
     assert sum(p.numel() for p in layer.parameters() if p.requires_grad) == len(SITE.parts) * 2 * 3**2
 
 
@@ -109,16 +109,16 @@ def test_combination_last_forgets_and_continue_goes_on() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(5, SITE.d_in, dtype=torch.float64)
     for combination, same in (("last", False), ("continue", True)):
-        layer = FLoRA(SITE, 4, generator).double()
-        layer.grow(4, combination)  # type: ignore[arg-type]
+        layer = FLoRA(SITE, 4, generator, combination).double()  # type: ignore[arg-type]
+        layer.grow(4)
         assert layer.n is not None
         with torch.no_grad():
             layer.n.normal_(generator=generator)
         learned_output = layer(x)
-        layer.fold(combination)  # type: ignore[arg-type]
+        layer.fold()
         assert torch.allclose(layer(x), learned_output)
         layer.orthonormalise("svd")
-        layer.grow(4, combination)  # type: ignore[arg-type]
+        layer.grow(4)
         assert torch.allclose(layer(x), learned_output if same else torch.zeros_like(learned_output), atol=1e-10)
 
 
@@ -138,7 +138,7 @@ def test_the_relaxed_mask_is_the_prefix_of_the_chosen_rank_and_carries_a_gradien
 def test_a_mask_at_full_rank_changes_nothing_and_a_prefix_equals_the_smaller_rank() -> None:
     layer, _ = learned((6,))
     x = torch.randn(5, SITE.d_in, dtype=torch.float64)
-    layer.grow(6, "sum")
+    layer.grow(6)
     assert layer.m is not None
     assert layer.n is not None
     with torch.no_grad():

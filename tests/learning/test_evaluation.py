@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ GRID = [
 ]
 
 
+ALL = range(9)  # the label space of nano_x_tail
+
+
 @pytest.fixture(scope="module")
 def learned() -> Nano:
     nano = Nano("mora", overrides={"iterations": 20, "learning_rate": 2e-2})
@@ -28,8 +32,8 @@ def learned() -> Nano:
 
 def test_a_grid_equals_separate_evaluations_in_every_count(learned: Nano) -> None:
     sets = [task.validation for task in learned.stream.tasks]
-    together = count_correct(learned.method, sets, GRID, learned.prepare, Workers())
-    apart = [count_correct(learned.method, sets, [s], learned.prepare, Workers())[0] for s in GRID]
+    together = count_correct(learned.method, sets, GRID, ALL, learned.prepare, Workers())
+    apart = [count_correct(learned.method, sets, [s], ALL, learned.prepare, Workers())[0] for s in GRID]
     assert together == apart
     assert len({tuple(counts) for counts in together}) > 1, "the grid must matter for this to mean anything"
 
@@ -45,7 +49,7 @@ def test_images_are_decoded_once_and_passed_forward_once_a_setting(learned: Nano
 
     hook = learned.backbone.model.visual.register_forward_hook(lambda *_: forwards.append(1))
     try:
-        count_correct(learned.method, sets, GRID, prepare, Workers())
+        count_correct(learned.method, sets, GRID, ALL, prepare, Workers())
     finally:
         hook.remove()
     assert sum(decoded) == sum(len(examples) for examples in sets)
@@ -57,5 +61,23 @@ def test_the_first_of_equal_scores_answers() -> None:
     nano.learn(1)
     nano.method.sums = torch.zeros_like(nano.method.sums)
     labels = nano.stream.tasks[0].validation.labels
-    (counts,) = count_correct(nano.method, [nano.stream.tasks[0].validation], [{}], nano.prepare, Workers())
+    (counts,) = count_correct(nano.method, [nano.stream.tasks[0].validation], [{}], (0, 1), nano.prepare, Workers())
     assert counts == [int((labels == labels.min()).sum())]
+
+
+def test_only_candidates_answer() -> None:
+    """CLIP scores every name from the start; in a class-incremental stream only classes met may answer."""
+    from clsearch.learning.request import SequenceRequest
+    from clsearch.learning.sequence import run_sequence
+    from clsearch.results.store import open_store
+
+    nano = Nano("frozen_clip")
+    examples = nano.stream.tasks[0].validation
+    (few,) = count_correct(nano.method, [examples], [{}], nano.stream.tasks[0].classes, nano.prepare, Workers())
+    (many,) = count_correct(nano.method, [examples], [{}], ALL, nano.prepare, Workers())
+    assert few[0] >= many[0]
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        run_sequence(SequenceRequest("s", 0, "search", "p", "frozen", {}, "nano_clip", "nano_cil", 0, 0), store)
+        first = [row for row in store.read_rows("s").to_pylist() if row["task_learned"] == 1]
+    assert sum(row["correct"] for row in first) > 0, "with eight names to choose from, untrained CLIP answers {3, 4}"

@@ -189,3 +189,79 @@ def test_a_setting_that_diverges_says_where(store: Store) -> None:
 def test_a_backbone_of_another_image_size_is_refused(store: Store) -> None:
     with pytest.raises(UsageError, match=r"takes images of 48 px.*gives 16 px"):
         run_sequence(dataclasses.replace(REQUEST, backbone="pocket_clip"), store)
+
+
+def test_the_record_of_every_task_outlives_the_checkpoints_that_are_not_kept(store: Store) -> None:
+    """FM-LoRA's r_t, H_t and p(r) of each task, also where the sequence was interrupted and only the last is kept."""
+    request = dataclasses.replace(
+        REQUEST, method="fm_lora", backbone="nano_vit", benchmark="nano_cil", keep="last", eval_settings=({},),
+        settings={"iterations": 3, "batch": 8, "candidate_ranks": (2, 4), "prompt_tokens": 1}, parameters={},
+        metric="final_acc_micro",
+    )  # fmt: skip
+
+    class StopError(Exception):
+        pass
+
+    def stop(report: TaskReport) -> None:
+        if report.task == 3:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run_sequence(request, store, report=stop)
+    result = run_sequence(request, store)
+    assert [record["task"] for record in result.records] == [1, 2, 3, 4]
+    assert result.records[0]["method"] == {"rank": 4}
+    for record in result.records[1:]:
+        chosen = record["method"]
+        assert chosen["rank"] in (2, 4)
+        assert chosen["inner_loss"] > 0
+        assert sum(chosen["p"]) == pytest.approx(1)
+        assert chosen["rank"] == (2, 4)[chosen["p"].index(max(chosen["p"]))]
+    (path,) = store.list("stages/")
+    stored = decode(store.get(path)).record
+    assert [record["method"] for record in [*stored["before"], stored]] == [r["method"] for r in result.records]
+
+
+def test_a_checkpoint_that_vanishes_is_looked_for_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another attempt at the same trial may go on and remove what this one was about to read."""
+    run_sequence(REQUEST, store)
+    before = rows(store)
+    for name in store.row_names("s"):
+        if "-t2-" in name or "-t3-" in name:
+            os.unlink(Path(store.uri, name))
+    read, vanished = store.get, []
+
+    def get(path: str) -> bytes:
+        if path.startswith("stages/") and not vanished:
+            vanished.append(path)
+            os.unlink(Path(store.uri, path))
+        return read(path)
+
+    monkeypatch.setattr(store, "get", get)
+    run_sequence(REQUEST, store)
+    assert vanished
+    assert rows(store) == before
+
+
+def test_a_race_for_one_stage_is_decided_by_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second takes up the winner's checkpoint and ends with the same rows."""
+    run_sequence(REQUEST, store)
+    exists = store.exists
+    monkeypatch.setattr(store, "exists", lambda path: not path.startswith("stages/") and exists(path))
+    other = dataclasses.replace(REQUEST, trial=1)
+    result = run_sequence(other, store)
+    assert result.stages_learned == 3
+    table = rows(store)
+    assert all(table[(1, *place[1:])] == table[place] for place in table if place[0] == 0)
+
+
+def test_only_missing_rows_are_evaluated(store: Store) -> None:
+    run_sequence(REQUEST, store)
+    before = {path: store.get(path) for path in store.row_names("s")}
+    gone = store.row_names("s")[0]
+    os.unlink(Path(store.uri, gone))
+    run_sequence(REQUEST, store)
+    assert {path: data for path, data in before.items() if path != gone} == {
+        path: store.get(path) for path in store.row_names("s") if path != gone
+    }
+    assert store.exists(gone)

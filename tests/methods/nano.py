@@ -39,6 +39,18 @@ CASES: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "fm_lora_fixed": ("fm_lora", {**FM, "rank_selector": "fixed", "prompt_tokens": 0}, "nano_vit", "nano_cil"),
     "fm_lora_last": ("fm_lora", {**FM, "combination": "last", "orthonormalise": "svd"}, "nano_vit", "nano_cil"),
     "fm_lora_continue": ("fm_lora", {**FM, "combination": "continue"}, "nano_vit", "nano_cil"),
+    "fm_lora_continue_fixed": (
+        "fm_lora",
+        {**FM, "combination": "continue", "rank_selector": "fixed", "schedule": "constant", "weight_decay": 0.1},
+        "nano_vit",
+        "nano_cil",
+    ),
+    "sequential_lora_epochs": (
+        "sequential_lora",
+        {"iterations": 0, "epochs": 2, "batch": 8, "optimiser": "adam", "rank": 2},
+        "nano_vit",
+        "nano_dil",
+    ),
     "fm_lora_plain": ("fm_lora", {**FM, "orthonormalise": "none"}, "nano_vit", "nano_dil"),
     "sequential_lora": ("sequential_lora", {**SHORT, "rank": 3}, "nano_vit", "nano_cil"),
     "sequential_lora_clip": ("sequential_lora", {**SHORT, "rank": 3}, "nano_clip", "nano_x_tail"),

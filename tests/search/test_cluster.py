@@ -73,7 +73,6 @@ def test_a_local_store_is_refused_on_several_machines(
     machines = [Machine({"CPU": 2}), Machine({"CPU": 2})]
     monkeypatch.setattr(run, "ray_cluster", connected)
     monkeypatch.setattr(run, "cluster_machines", lambda: machines)
-    monkeypatch.setattr(run, "live_machines", lambda: machines)
     with pytest.raises(UsageError, match="folder of one machine"):
         run.run_sweep(make_spec(), store)
     assert store.list("") == []

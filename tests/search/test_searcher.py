@@ -155,6 +155,23 @@ def test_confirmation_comes_after_every_trial_of_the_search(make_spec: Callable[
     assert job.phase == "confirm"
 
 
+def test_no_test_image_is_read_while_another_driver_still_searches(
+    make_spec: Callable[..., SweepSpec], store: Store
+) -> None:
+    spec = make_spec("trials=2", "confirm.pairs=1")
+    ours, theirs = Driver(spec, store), Driver(spec, store)
+    name, job = ours.ask()
+    their_name, their_job = theirs.ask()
+    assert job is not None
+    assert their_job is not None
+    ours.finish(name, job)
+    assert ours.ask()[1] is None
+    theirs.finish(their_name, their_job)
+    _, confirmation = theirs.ask()
+    assert confirmation is not None
+    assert confirmation.phase == "confirm"
+
+
 def test_a_failed_trial_does_not_stop_the_search(make_spec: Callable[..., SweepSpec], store: Store) -> None:
     driver = Driver(make_spec("trials=3"), store)
     driver.run(1)
