@@ -1,6 +1,6 @@
 """What happens to a picture between its file and the network's input: named sets, on PIL, driven by seeds.
 
-Sources: benchmarks.md 1.4 (PILOT, CODA-Prompt) and 2 (CLIP). Scaling to [0, 1] and the statistics of `normalize` are
+Sources: the public code of PILOT, CODA-Prompt and MoRA (CLIP). Scaling to [0, 1] and the statistics of `normalize` are
 applied later, on the device; here everything stays 8-bit.
 """
 

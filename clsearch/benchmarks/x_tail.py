@@ -1,4 +1,4 @@
-"""X-TAIL: ten data sets in their distributed forms, one task each (benchmarks.md 2.1).
+"""X-TAIL: ten data sets in their distributed forms, one task each.
 
 Class names and templates are MoRA's: underscores become spaces, EuroSAT's names gain " satellite location", and MNIST's
 names repeat the words of its template, as published.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from clsearch.backbones.load import PRECISIONS, load_backbone, weights_digest
-from clsearch.benchmarks.streams import Stream, Task, TestedTask, open_stream
+from clsearch.benchmarks.streams import Stream, Task, open_stream
 from clsearch.errors import UsageError
 from clsearch.layers.workers import Workers
 from clsearch.learning.checkpoint import Checkpoint, DamagedCheckpointError, decode, encode
@@ -19,14 +19,13 @@ from clsearch.learning.evaluation import count_correct
 from clsearch.learning.optimisation import preparation
 from clsearch.learning.request import SequenceRequest, SequenceResult, TaskReport
 from clsearch.learning.rows import Counts, StageRows, stored_counts
+from clsearch.learning.stages import examples_of, make_method, own_device, stage_keys
 from clsearch.learning.task_data import LearningData
-from clsearch.methods import METHODS
-from clsearch.methods.base import Method, StreamInfo, TaskInfo
+from clsearch.methods.base import Method, TaskInfo
 from clsearch.results.metrics import LOWER_IS_BETTER, METRICS
 from clsearch.results.store import Store, StoreError
 from clsearch.spec.families import check_families
-from clsearch.spec.keys import stage_key
-from clsearch.spec.settings import MethodSettings, acts, fields, make_settings
+from clsearch.spec.settings import MethodSettings, make_settings
 
 Report = Callable[[TaskReport], None]
 RESUMPTIONS = 3  # how often a sequence looks for its place again when a checkpoint vanishes under it
@@ -141,43 +140,6 @@ def _bring_stages(sequence: _Sequence, report: Report) -> SequenceResult:
         evaluate_seconds=sum(told.evaluate_seconds for told in reports),
         records=tuple({name: value for name, value in record.items() if name != "before"} for record in records),
     )
-
-
-def own_device() -> torch.device:
-    """The GPU this process was given (Ray hides the others), else the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def stage_keys(
-    request: SequenceRequest, settings: MethodSettings, stream: Stream[Any], weights: str
-) -> tuple[str, ...]:
-    """The key of every stage, in task order (see the design's contract): what learns it, from what, on what."""
-    acting = {name: getattr(settings, name) for name in fields(request.method) if acts(request.method, name) != "eval"}
-    facts: dict[str, Any] = {
-        "method": request.method,
-        "numerics": settings.numerics,
-        "settings": acting,
-        "backbone": request.backbone,
-        "weights": weights,
-        "precision": request.precision,
-        "run_seed": request.run_seed,
-        "order_seed": request.order_seed,
-    }
-    if settings.reads_tasks_total:
-        facts["tasks_total"] = stream.tasks_total
-    keys: list[str] = []
-    for task in stream.tasks:
-        keys.append(stage_key(keys[-1] if keys else None, facts | {"data": stream.task_digest(task.index)}))
-    return tuple(keys)
-
-
-def make_method(
-    request: SequenceRequest, settings: MethodSettings, stream: Stream[Any], backbone: Any, workers: Workers
-) -> Method:
-    """The request's method on a backbone of its own, before its first task."""
-    total = stream.tasks_total if settings.reads_tasks_total else None
-    info = StreamInfo(stream.class_names, stream.templates, total)
-    return METHODS[request.method](settings, backbone, info, request.run_seed, workers)
 
 
 def _read_stored(sequence: _Sequence, t: int, key: str) -> list[int]:
@@ -295,15 +257,6 @@ def _evaluate(
                 sequence.count[i, t - 1, task.index - 1] = total
     workers.barrier()
     return seconds
-
-
-def examples_of(task: Task, split: Literal["validation", "test"]) -> Any:
-    """The task's examples of a split; `test` exists only on a task that was opened for confirmation."""
-    if split == "validation":
-        return task.validation
-    if not isinstance(task, TestedTask):
-        raise TypeError("this stream was opened without test images")
-    return task.test
 
 
 def _live(sequence: _Sequence, t: int) -> float:

@@ -6,7 +6,7 @@ A metric that needs an entry which was not evaluated is NaN, never an average ov
 a number like any other. Leading axes are kept, so many matrices can be done at once; a prefix `[:t, :t]` is the state
 after t tasks.
 
-Definitions and their sources: reference/benchmarks.md sections 2.3 (Transfer, Average, Last) and 3 (the rest).
+Definitions: Transfer, Average and Last as ZSCL's, RAIL's and MoRA's code computes them; the rest names its source.
 """
 
 from __future__ import annotations

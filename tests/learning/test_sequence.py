@@ -166,7 +166,7 @@ def test_counts_that_contradict_stored_ones_are_refused(store: Store) -> None:
 
 def test_a_search_cannot_reach_the_test_split(store: Store) -> None:
     from clsearch.benchmarks.streams import open_stream
-    from clsearch.learning.sequence import examples_of
+    from clsearch.learning.stages import examples_of
 
     task = open_stream("nano_x_tail", 0).tasks[0]
     assert not hasattr(task, "test")

@@ -12,7 +12,7 @@ from clsearch.benchmarks.streams import open_stream
 from clsearch.layers.workers import Workers
 from clsearch.learning.optimisation import in_order, preparation
 from clsearch.learning.request import SequenceRequest
-from clsearch.learning.sequence import make_method
+from clsearch.learning.stages import make_method
 from clsearch.learning.task_data import LearningData
 from clsearch.methods.base import Batch, TaskInfo
 from clsearch.spec.settings import make_settings
