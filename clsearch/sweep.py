@@ -32,7 +32,7 @@ _OPTIONS = ("--dry-run", "--help", "-h")
 def main(argv: Sequence[str]) -> int:
     """Run the sweeps that the command line asks for; returns the process's exit code.
 
-    0: all done; 2: it cannot be done as asked, and nothing was started; 3: a sweep ended with failed trials.
+    0: all done; 2: something must be mended (what was learned until then is kept); 3: a sweep ended with failed trials.
     """
     try:
         if {"-h", "--help"} & set(argv):
