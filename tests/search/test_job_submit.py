@@ -34,7 +34,7 @@ class Head:
 
     def submit(self, *words: str, working_dir: Path | None = None) -> str:
         where = ["--working-dir", str(working_dir)] if working_dir else []
-        command = ["python", "-m", "clsearch.sweep", "mora_clip", "profile=nano", "trials=2", "confirm.pairs=0", *words]
+        command = ["python", "-m", "clsearch.sweep", "mora_clip", "profile=pocket", "trials=2", "confirm.pairs=0", *words]
         done = subprocess.run(
             [*RAY, "job", "submit", *where, "--", *command],
             capture_output=True,
@@ -88,7 +88,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
 def test_without_working_dir_and_the_leaderboard_afterwards(head: Head) -> None:
     text = head.submit()
     assert "trials: 2 complete, 0 failed, 0 incomplete" in text
-    assert head.statuses("mora_clip-nano") == ["complete", "complete"]
+    assert head.statuses("mora_clip-pocket") == ["complete", "complete"]
     shown = subprocess.run(
         [sys.executable, "-m", "clsearch.leaderboard", "--format", "json"],
         capture_output=True,
@@ -96,7 +96,7 @@ def test_without_working_dir_and_the_leaderboard_afterwards(head: Head) -> None:
         env=head.environment,
         check=True,
     )
-    assert '"mora_clip-nano"' in shown.stdout
+    assert '"mora_clip-pocket"' in shown.stdout
 
 
 def test_with_working_dir_and_again_after_an_edit(head: Head, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_with_working_dir_and_again_after_an_edit(head: Head, tmp_path: Path) ->
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     (checkout / "README.md").write_text("before\n")
     text = head.submit("name=from_folder", "seeds.run=7", working_dir=checkout)
-    assert "stages: 6 learned, 0 from the store" in text
+    assert "stages: 10 learned, 0 from the store" in text
     (checkout / "README.md").write_text("after\n")
     text = head.submit("name=from_folder", "seeds.run=7", working_dir=checkout)
     assert "stages: 0 learned, 0 from the store" in text
