@@ -18,13 +18,14 @@ from clsearch.learning.request import SequenceRequest
 from clsearch.learning.sequence import run_sequence
 from clsearch.results.store import Store, open_store
 
+BENCHMARKS = {"nano": "nano_x_tail", "pocket": "pocket_x_tail_5"}
 GRID = tuple({"threshold": round(0.05 * i, 2)} for i in range(12))
 
 
 def learn(size: str, store: Store, trial: int, grid: tuple[dict[str, Any], ...]) -> None:
-    settings = {"iterations": 12 if size == "pocket" else 6, "batch": 32 if size == "pocket" else 8}
+    settings = {"iterations": 20, "batch": 16} if size == "pocket" else {"iterations": 6, "batch": 8}
     request = SequenceRequest(
-        "speed", trial, "search", "end_of_sequence", "mora", settings, f"{size}_clip", f"{size}_x_tail", 0, 0,
+        "speed", trial, "search", "end_of_sequence", "mora", settings, f"{size}_clip", BENCHMARKS[size], 0, 0,
         eval_settings=grid, keep="none",
     )  # fmt: skip
     run_sequence(request, store)
