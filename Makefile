@@ -7,7 +7,7 @@ DEMO_STORE ?= $(CURDIR)/.demo-store
 FAILED_TRIALS_ARE_SHOWN := || test $$? -eq 3
 DEMO := profile=pocket confirm.pairs=0 storage=$(DEMO_STORE)
 
-.PHONY: demo test check soak lock
+.PHONY: demo test check lock
 
 # MoRA and FM-LoRA, six settings each, beside their company (two each), on tiny really pre-trained models and real images.
 demo: .venv/installed

@@ -34,7 +34,8 @@ class Head:
 
     def submit(self, *words: str, working_dir: Path | None = None) -> str:
         where = ["--working-dir", str(working_dir)] if working_dir else []
-        command = ["python", "-m", "clsearch.sweep", "mora_clip", "profile=pocket", "trials=2", "confirm.pairs=0", *words]
+        extent = ["profile=pocket", "trials=2", "confirm.pairs=0"]
+        command = ["python", "-m", "clsearch.sweep", "mora_clip", *extent, *words]
         done = subprocess.run(
             [*RAY, "job", "submit", *where, "--", *command],
             capture_output=True,
