@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from clsearch.results.intervals import t_interval
 from clsearch.results.metrics import LOWER_IS_BETTER, METRICS, Floats
 from clsearch.results.roles import Role, SweepTrials
 from clsearch.results.sequences import Measured, measured_sequences
@@ -236,16 +237,7 @@ def _differences(lines: Sequence[Line], metric: str) -> list[Difference]:
             value - theirs[pair] for pair, value in zip(line.pairs, line.values[metric], strict=True) if pair in theirs
         ]
         if gaps:
-            found.append(Difference(line.method, line.sweep, metric, *_interval(np.array(gaps)), pairs=len(gaps)))
+            mean, half = t_interval(gaps)
+            low, high = (None, None) if np.isnan(half) else (mean - half, mean + half)
+            found.append(Difference(line.method, line.sweep, metric, mean, low, high, pairs=len(gaps)))
     return sorted(found, key=lambda difference: (difference.method, difference.sweep))
-
-
-def _interval(gaps: Floats) -> tuple[float, float | None, float | None]:
-    """The mean and its 95 % interval by Student's t with n - 1 degrees of freedom."""
-    mean, n = float(gaps.mean()), len(gaps)
-    if n < 2:
-        return mean, None, None
-    from scipy.special import stdtrit  # 0.3 s, which a store without confirmed pairs need not pay
-
-    half = float(stdtrit(n - 1, 0.975)) * float(gaps.std(ddof=1)) / n**0.5
-    return mean, mean - half, mean + half

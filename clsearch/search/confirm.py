@@ -14,6 +14,7 @@ import numpy as np
 
 from clsearch.execution.job import Job, make_job
 from clsearch.execution.objective import score_settings
+from clsearch.results.intervals import t_interval
 from clsearch.results.store import Store
 from clsearch.results.trials import best_trial
 from clsearch.search.ledger import Ledger
@@ -98,11 +99,4 @@ def read_result(ledger: Ledger) -> PairedResult:
 
 def difference_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
     """Mean of the paired differences first - second, and the half-width of its 95 % t interval (NaN for one pair)."""
-    differences = np.subtract(first, second)
-    n = len(differences)
-    if n < 2:
-        return float(differences.mean()), math.nan
-    from scipy.special import stdtrit  # half a second that only a confirmed sweep pays
-
-    half = float(stdtrit(n - 1, 0.975)) * float(differences.std(ddof=1)) / math.sqrt(n)
-    return float(differences.mean()), half
+    return t_interval(np.subtract(first, second))

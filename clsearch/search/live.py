@@ -36,17 +36,14 @@ class Board(Callback):
 
     Attributes:
         stages_learned, stages_reused: stages finished in this run, by learning or from the store.
-        seconds_to_first_report: from the board's making to the first finished task; None before it.
     """
 
     def __init__(self, spec: SweepSpec, best: float | None) -> None:
         self.stages_learned = 0
         self.stages_reused = 0
-        self.seconds_to_first_report: float | None = None
         self._spec = spec
         self._best = best
         self._lines: dict[str, Line] = {}
-        self._begun = time.monotonic()
         self._traceback_shown = False
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self._live = Live(console=self._console, refresh_per_second=2, get_renderable=self._table)
@@ -95,8 +92,6 @@ class Board(Callback):
         self.say(f"trial {line.name}: its process was lost again and is given up")
 
     def _task(self, line: Line, result: dict[str, Any]) -> None:
-        if self.seconds_to_first_report is None:
-            self.seconds_to_first_report = time.monotonic() - self._begun
         line.task, line.tasks_total, line.metric = result["task"], result["tasks_total"], result["metric"]
         self.stages_reused += bool(result["reused"])
         self.stages_learned += not result["reused"]
