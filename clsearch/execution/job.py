@@ -63,7 +63,7 @@ def make_request(spec: SweepSpec, job: Job, attempt: int) -> SequenceRequest:
         sweep=spec.name,
         trial=job.trial,
         phase=job.phase,
-        protocol=spec.protocol,
+        protocol=str(spec.protocol),
         method=spec.method,
         settings=spec.full_settings(job.setting),
         backbone=spec.backbone,

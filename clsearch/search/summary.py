@@ -19,7 +19,7 @@ def summary(ledger: Ledger, board: Board, failed_jobs: int) -> str:
     spec = ledger.spec
     best = best_trial(ledger.trials, spec.objective.direction)
     lines = ["", *(_best_lines(ledger, best) if best is not None else ["no trial is complete"])]
-    if best is not None and spec.confirm_pairs:
+    if best is not None and spec.confirm.pairs:
         lines += _confirmation_lines(ledger)
     states = Counter(trial.status for trial in ledger.trials)
     incomplete = states["running"] + states["pruned"]
@@ -54,7 +54,7 @@ def _confirmation_lines(ledger: Ledger) -> list[str]:
     n = len(result.best)
     if n == 0:
         return ["confirmation: no pair of seeds is complete"]
-    missing = f" of {spec.confirm_pairs} asked for" if n < spec.confirm_pairs else ""
+    missing = f" of {spec.confirm.pairs} asked for" if n < spec.confirm.pairs else ""
     head = f"confirmed on test, {n} fresh pairs of run seed and order seed{missing}, {spec.objective.metric}:"
     lines = [head, f"  best       {_mean_std(result.best)}"]
     if not result.published:

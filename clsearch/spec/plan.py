@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def confirm_stages(self) -> int:
-        return _confirmed(self.spec) * self.spec.confirm_pairs * self.tasks
+        return _confirmed(self.spec) * self.spec.confirm.pairs * self.tasks
 
     @property
     def seconds_left(self) -> float | None:
@@ -72,7 +72,7 @@ def make_plan(spec: SweepSpec, store: Store) -> Plan:
     held = _holdings(known, trials, store.row_names(spec.name))
     ended = sum(held.trials.get(status, 0) for status in ("complete", "pruned", "failed"))
     search_left = max(0, spec.trials - ended) * tasks - held.unfinished_stages
-    confirm_left = max(0, _confirmed(spec) * spec.confirm_pairs * tasks - held.confirm_stages)
+    confirm_left = max(0, _confirmed(spec) * spec.confirm.pairs * tasks - held.confirm_stages)
     cost = seconds_per_stage(trial.outcome for trial in trials if trial.outcome is not None)
     search_left = max(0, search_left)
     return Plan(

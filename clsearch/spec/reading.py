@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,22 @@ from clsearch.spec.locate import find_sweep
 from clsearch.spec.parameters import Parameter, read_parameter, show
 from clsearch.spec.schema import KEYS, NEED_FUTURE_TASKS, OBJECTIVES, REQUIRED, check_path, check_tree
 from clsearch.spec.settings import acts, coerce, fields, method_settings
-from clsearch.spec.sweep import Objective, Sampler, Seeds, SweepSpec
+from clsearch.spec.protocols import Protocol, read_protocol
+from clsearch.spec.sweep import (
+    Budget,
+    Confirm,
+    Constraints,
+    Objective,
+    Race,
+    Sampler,
+    Seeds,
+    Stopping,
+    SweepSpec,
+    TableDesign,
+)
 from clsearch.spec.text import read_mapping
 
+PAIRS_FOR_A_CLAIM = 8
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -114,7 +128,7 @@ class _Reader:
             method=method,
             backbone=self.get("backbone"),
             benchmark=self.get("benchmark"),
-            protocol=self.get("protocol"),
+            protocol=self.protocol(),
             objective=Objective(metric, OBJECTIVES[metric]),
             space=space,
             eval_grid=eval_grid,
@@ -123,8 +137,14 @@ class _Reader:
             profile=profile,
             seeds=Seeds(self.get("seeds.run"), self.get("seeds.order")),
             precision=self.get("precision"),
+            stopping=Stopping(*(self.get(f"stopping.{key}") for key in ("name", "value", "first_rung"))),
+            constraints=Constraints(*(self.get(f"constraints.{field.name}") for field in fields_of(Constraints))),
+            company=self.company(method, space),
             trials=trials,
-            confirm_pairs=self.get("confirm.pairs"),
+            budget=Budget(self.get("budget.hours"), self.get("budget.gpu_hours")),
+            race=self.race(),
+            confirm=self.confirm(),
+            table=TableDesign(*(self.get(f"table.{field.name}") for field in fields_of(TableDesign))),
             runner=self.get("runner"),
             workers=self.get("resources.workers"),
             cpus_per_worker=self.get("resources.cpus"),
@@ -186,6 +206,48 @@ class _Reader:
             if published not in coerced:
                 raise UsageError(f"{where} must hold the published value {show(published)}")
             result[name] = (published, *(value for value in coerced if value != published))
+        return result
+
+    def protocol(self) -> Protocol:
+        return read_protocol(self.get("protocol"), self.where("protocol"))
+
+    def race(self) -> Race:
+        top, pairs = self.get("race.top"), self.get("race.pairs")
+        if top == 1:
+            raise UsageError(
+                f"{self.where('race.top')}: race.top=1 is a race of one: give at least 2, or 0 for no race"
+            )
+        if top and not pairs:
+            raise UsageError(f"{self.where('race.top')}: a race needs pairs of seeds: give race.pairs, or race.top=0")
+        return Race(top, pairs if top else 0, self.get("race.level"))
+
+    def confirm(self) -> Confirm:
+        pairs, claim = self.get("confirm.pairs"), self.get("confirm.claim")
+        if claim and pairs < PAIRS_FOR_A_CLAIM:
+            raise UsageError(
+                f"{self.where('confirm.claim')}: a claim takes at least {PAIRS_FOR_A_CLAIM} pairs of seeds, fixed "
+                f"beforehand, not confirm.pairs={pairs}: give more pairs, or confirm.claim=false for mean and interval"
+            )
+        return Confirm(pairs, pairs >= PAIRS_FOR_A_CLAIM if claim is None else claim)
+
+    def company(self, method: str, space: Sequence[Parameter]) -> dict[str, dict[str, Any]]:
+        """Named settings: each states searched parameters, the rest stands at its published value."""
+        searched = {parameter.name: parameter for parameter in space}
+        result: dict[str, dict[str, Any]] = {}
+        for label, given in self.section("company").items():
+            where = f"{self.where(f'company.{label}')}: company.{label}"
+            if label in ("published", "best") or not isinstance(given, Mapping) or not given:
+                raise UsageError(f"{where} must be a name of your own for a mapping of searched parameters to values")
+            result[label] = {}
+            for name, value in given.items():
+                if name not in searched:
+                    raise UsageError(f"{where}.{name} is not searched: {nearest(name, searched)}")
+                parameter = searched[name]
+                known = parameter.labels.index(value) if value in parameter.labels else None
+                coerced = parameter.choices[known] if known is not None else coerce(method, name, value, where)
+                if not parameter.contains(coerced):
+                    raise UsageError(f"{where}.{name}: {show(coerced)} is not in {parameter.range_text()}")
+                result[label][name] = coerced
         return result
 
     def check_disjoint(self, space: Sequence[Parameter], settings: Mapping[str, Any], grid: Mapping[str, Any]) -> None:

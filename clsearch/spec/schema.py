@@ -25,8 +25,8 @@ OBJECTIVES: dict[str, Literal["max", "min"]] = {
 }
 # These read accuracies on tasks that are not learned yet, which a class-incremental sequence does not have.
 NEED_FUTURE_TASKS = ("transfer", "average")
-PROTOCOLS = ("end_of_sequence",)
-SAMPLERS = ("tpe", "random")
+SAMPLERS = ("tpe", "gp", "random", "grid", "sobol")
+STOPPINGS = ("none", "guarded")
 RUNNERS = ("process", "train")
 PRECISIONS = ("float32", "float64")
 KEEPS = ("all", "last", "none")
@@ -34,6 +34,7 @@ _MOST_SEED = 2**32 - 1  # what numpy's RandomState takes
 
 REQUIRED = object()
 _KINDS: dict[str, tuple[str, type[str | int | float]]] = {
+    "flag": ("true or false", bool),
     "text": ("a text", str),
     "whole": ("a whole number", int),
     "number": ("a number", float),
@@ -45,7 +46,7 @@ class Key:
     """A plain key: `path` with dots, the type of its value, its default, and what the value may be."""
 
     path: str
-    kind: Literal["text", "whole", "number"]
+    kind: Literal["text", "whole", "number", "flag"]
     default: Any = REQUIRED
     among: tuple[str, ...] = ()
     least: float | None = None
@@ -58,8 +59,10 @@ class Key:
         if self.kind == "number" and type(value) is int:
             value = float(value)
         name, wanted = _KINDS[self.kind]
-        if not isinstance(value, wanted) or isinstance(value, bool) or value == "":
+        if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool) or value == "":
             raise UsageError(f"{where}: {self.path} must be {name}, not {value!r}")
+        if isinstance(value, bool):
+            return value
         if isinstance(value, str):
             if self.among and value not in self.among:
                 raise UsageError(f"{where}: {self.path} cannot be '{value}': {nearest(value, self.among)}")
@@ -81,7 +84,7 @@ KEYS: dict[str, Key] = {
         Key("method", "text"),
         Key("backbone", "text"),
         Key("benchmark", "text"),
-        Key("protocol", "text", "end_of_sequence", among=PROTOCOLS),
+        Key("protocol", "text", "end_of_sequence"),  # spec.protocols reads it further
         Key("objective.metric", "text", among=tuple(OBJECTIVES)),
         Key("sampler.name", "text", "tpe", among=SAMPLERS),
         Key("sampler.startup", "whole", 10, least=1),
@@ -89,7 +92,22 @@ KEYS: dict[str, Key] = {
         Key("seeds.order", "whole", 0, least=0, most=_MOST_SEED),
         Key("precision", "text", "float32", among=PRECISIONS),
         Key("trials", "whole", least=1),
+        Key("stopping.name", "text", "none", among=STOPPINGS),
+        Key("stopping.value", "text", "so_far", among=("so_far", "extrapolated")),
+        Key("stopping.first_rung", "whole", 2, least=2),
+        Key("constraints.trained_parameters", "whole", None, least=0),
+        Key("constraints.stored_parameters", "whole", None, least=0),
+        Key("constraints.memory_gb", "number", None, least=0.0),
+        Key("budget.hours", "number", None, least=0.0),
+        Key("budget.gpu_hours", "number", None, least=0.0),
+        Key("race.top", "whole", 0, least=0),
+        Key("race.pairs", "whole", 0, least=0),
+        Key("race.level", "number", 0.05, least=1e-6, most=0.5),
         Key("confirm.pairs", "whole", 0, least=0),
+        Key("confirm.claim", "flag", None),
+        Key("table.pairs", "whole", 0, least=0),
+        Key("table.dense", "whole", 0, least=0),
+        Key("table.dense_pairs", "whole", 0, least=0),
         Key("runner", "text", "process", among=RUNNERS),
         Key("resources.workers", "whole", 1, least=1),
         Key("resources.cpus", "number", 1.0, least=0.01),
@@ -99,7 +117,7 @@ KEYS: dict[str, Key] = {
         Key("keep", "text", "all", among=KEEPS),
     )
 }
-FREE_SECTIONS = ("settings", "space", "eval_grid")
+FREE_SECTIONS = ("settings", "space", "eval_grid", "company")
 
 
 def sections() -> dict[str, tuple[str, ...]]:
@@ -116,11 +134,25 @@ def children(path: tuple[str, ...], method: str) -> tuple[str, ...] | None:
     """The keys that may stand below `path` in a sweep of this method, or None where a value stands."""
     if not path:
         return (*dict.fromkeys(key.partition(".")[0] for key in KEYS), *FREE_SECTIONS)
+    if path[0] == "company":  # any name, and under it a setting
+        return ANY_NAME if len(path) == 1 else tuple(fields(method)) if len(path) == 2 else None
     if len(path) == 1 and path[0] in FREE_SECTIONS:
         return tuple(fields(method))
     if len(path) == 2 and path[0] == "space":
         return PARAMETER_KEYS
     return sections().get(path[0]) if len(path) == 1 else None
+
+
+class _AnyName(tuple[str, ...]):
+    """The keys of a mapping whose keys are the user's to name."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+
+ANY_NAME = _AnyName()
 
 
 def check_path(path: tuple[str, ...], method: str, where: str) -> None:

@@ -52,7 +52,7 @@ def _asked(spec: SweepSpec) -> Iterator[Line]:
     yield _line(spec, "backbone", f"{spec.backbone}: {backbone.source} {backbone.tag}{size}")
     kind = benchmark.kind.replace("_", "-")
     yield _line(spec, "benchmark", f"{spec.benchmark}: {kind}, {benchmark.tasks} tasks, {benchmark.classes} classes")
-    yield _line(spec, "protocol", spec.protocol)
+    yield _line(spec, "protocol", str(spec.protocol))
     direction = "highest" if spec.objective.direction == "max" else "lowest"
     yield _line(spec, "objective.metric", f"{spec.objective.metric} on validation, {direction}")
     yield _line(spec, "sampler.name", spec.sampler.name)
@@ -95,7 +95,7 @@ def _default_source(method: str, name: str) -> str:
 
 def _extent(spec: SweepSpec) -> Iterator[Line]:
     yield _line(spec, "trials", spec.trials)
-    yield _line(spec, "confirm.pairs", spec.confirm_pairs)
+    yield _line(spec, "confirm.pairs", spec.confirm.pairs)
     yield _line(spec, "runner", spec.runner)
     yield _line(spec, "resources.workers", spec.workers)
     yield _line(spec, "resources.cpus", f"{spec.cpus_per_worker:g} a worker")
@@ -117,12 +117,12 @@ def _work(plan: Plan) -> Iterator[str]:
         f"search:  {_count(spec.trials, 'trial')} x 1 seed pair x {_count(plan.tasks, 'stage')}"
         f" = {_count(plan.search_stages, 'stage')}{grid}"
     )
-    if not spec.confirm_pairs:
+    if not spec.confirm.pairs:
         yield "confirm: none (confirm.pairs=0)"
         return
     who = "2 settings (the best, the published)" if spec.space else "1 setting"
     yield (
-        f"confirm: {who} x {_count(spec.confirm_pairs, 'fresh seed pair')} x {_count(plan.tasks, 'stage')}"
+        f"confirm: {who} x {_count(spec.confirm.pairs, 'fresh seed pair')} x {_count(plan.tasks, 'stage')}"
         f" = {_count(plan.confirm_stages, 'stage')}"
     )
 

@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 from clsearch.spec.keys import digest
 from clsearch.spec.parameters import Parameter
+from clsearch.spec.protocols import Protocol
 from clsearch.spec.settings import acts, coerce, column_type, fields
+
+_RACE_SEEDS = 1_000_000  # how far the race's seeds are from the search's: no confirmation has as many pairs
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,62 @@ class Seeds:
 
 
 @dataclass(frozen=True)
+class Stopping:
+    """Whether hopeless trials are stopped, by which value at a rung, and from how many learned tasks on."""
+
+    name: Literal["none", "guarded"] = "none"
+    value: Literal["so_far", "extrapolated"] = "so_far"
+    first_rung: int = 2
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What a setting may cost at most; one that costs more is never the best."""
+
+    trained_parameters: int | None = None
+    stored_parameters: int | None = None
+    memory_gb: float | None = None
+
+    def limits(self) -> dict[str, float]:
+        """The limits that were set, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the search may spend: hours at work, GPU-hours. No new trial starts once one of them is spent."""
+
+    hours: float | None = None
+    gpu_hours: float | None = None
+
+
+@dataclass(frozen=True)
+class Race:
+    """The best `top` settings and the published one, on up to `pairs` fresh pairs of seeds; `top` 0: no race."""
+
+    top: int = 0
+    pairs: int = 0
+    level: float = 0.05  # of all tests of the race together
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """Test rows on `pairs` fresh pairs of seeds, and whether a claim is made of them (one paired t test)."""
+
+    pairs: int = 0
+    claim: bool = False
+
+
+@dataclass(frozen=True)
+class TableDesign:
+    """A table of complete trials: every setting on `pairs` pairs of seeds, the best `dense` ones on `dense_pairs`."""
+
+    pairs: int = 0
+    dense: int = 0
+    dense_pairs: int = 0
+
+
+@dataclass(frozen=True)
 class SweepSpec:
     """One sweep. Its identity (what is learned and how it is chosen) is hashed; its extent is free to grow."""
 
@@ -45,7 +104,7 @@ class SweepSpec:
     method: str
     backbone: str
     benchmark: str
-    protocol: str
+    protocol: Protocol
     objective: Objective
     space: tuple[Parameter, ...]
     eval_grid: Mapping[str, tuple[Any, ...]]
@@ -54,9 +113,15 @@ class SweepSpec:
     profile: str | None
     seeds: Seeds
     precision: str
+    stopping: Stopping
+    constraints: Constraints
+    company: Mapping[str, Mapping[str, Any]]  # name -> a setting fixed beforehand, tried and confirmed with the rest
     # extent
     trials: int
-    confirm_pairs: int
+    budget: Budget
+    race: Race
+    confirm: Confirm
+    table: TableDesign
     runner: str
     workers: int
     cpus_per_worker: float
@@ -106,17 +171,35 @@ class SweepSpec:
 
     def confirm_seeds(self) -> list[Seeds]:
         """The fresh pairs of seeds, none of them the search's, in the order in which they are spent."""
-        return [Seeds(self.seeds.run + i, self.seeds.order + i) for i in range(1, self.confirm_pairs + 1)]
+        return [self._fresh(i) for i in range(1, self.confirm.pairs + 1)]
+
+    def race_seeds(self, pairs: int | None = None) -> list[Seeds]:
+        """The pairs of the race (or the first `pairs`): neither the search's nor the confirmation's, however many."""
+        return [self._fresh(_RACE_SEEDS + i) for i in range(1, (self.race.pairs if pairs is None else pairs) + 1)]
+
+    def _fresh(self, step: int) -> Seeds:
+        return Seeds((self.seeds.run + step) % 2**32, (self.seeds.order + step) % 2**32)
+
+    def named_settings(self) -> dict[str, dict[str, Any]]:
+        """The settings fixed beforehand, by name, in the order of their trials' numbers: the published one is trial 0."""
+        published = self.published_setting()
+        return {"published": published} | {name: published | dict(setting) for name, setting in self.company.items()}
 
     def identity(self) -> dict[str, Any]:
         """What makes this sweep this sweep, as JSON has it. Extent (trials, workers, storage, ...) is not in it."""
         searched = {parameter.name for parameter in self.space} | set(self.eval_grid)
         fixed = {name: as_json(value) for name, value in self.full_settings().items() if name not in searched}
-        return {
+        # What came later is left out where it stands at its default, so that older stores know their sweeps again.
+        later: dict[str, Any] = {
+            "stopping": vars(self.stopping) if self.stopping.name != "none" else {},
+            "constraints": self.constraints.limits(),
+            "company": {name: as_json(setting) for name, setting in self.company.items()},
+        }
+        return {name: value for name, value in later.items() if value} | {
             "method": self.method,
             "backbone": self.backbone,
             "benchmark": self.benchmark,
-            "protocol": self.protocol,
+            "protocol": str(self.protocol),
             "objective": {"metric": self.objective.metric, "direction": self.objective.direction},
             "space": {parameter.name: as_json(parameter.to_json()) for parameter in self.space},
             "eval_grid": {name: list(values) for name, values in sorted(self.eval_grid.items())},
