@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from clsearch.learning.request import SequenceRequest, Split
+from clsearch.spec.keys import eval_hash
 from clsearch.spec.sweep import Seeds, SweepSpec
 
-Phase = Literal["search", "confirm"]
+Phase = Literal["search", "race", "confirm", "analysis"]
 Splits = tuple[Split, ...]
 
-SEARCH_SPLITS: Splits = ("validation",)
-CONFIRM_SPLITS: Splits = ("validation", "test")
+# What each phase reads. Test images are read where a result is confirmed, and for analyses that choose nothing.
+SPLITS: dict[Phase, Splits] = {
+    "search": ("validation",),
+    "race": ("validation",),
+    "confirm": ("validation", "test"),
+    "analysis": ("test",),
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class Job:
     order_seed: int
     eval_settings: tuple[Mapping[str, Any], ...]
     splits: Splits
+
+    @property
+    def name(self) -> tuple[Any, ...]:
+        """What tells this job from every other one of its sweep."""
+        return self.trial, self.phase, self.run_seed, self.order_seed, *map(eval_hash, self.eval_settings)
 
     def to_config(self) -> dict[str, Any]:
         """The job as a Tune config of plain values; `from_config` is the inverse."""
@@ -53,8 +64,7 @@ def make_job(
     trial: int, setting: Mapping[str, Any], phase: Phase, seeds: Seeds, eval_settings: tuple[Mapping[str, Any], ...]
 ) -> Job:
     """A job of a phase; the phase alone says which splits are read."""
-    splits = SEARCH_SPLITS if phase == "search" else CONFIRM_SPLITS
-    return Job(trial, setting, phase, seeds.run, seeds.order, eval_settings, splits)
+    return Job(trial, setting, phase, seeds.run, seeds.order, eval_settings, SPLITS[phase])
 
 
 def make_request(spec: SweepSpec, job: Job, attempt: int) -> SequenceRequest:

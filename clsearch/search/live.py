@@ -15,6 +15,7 @@ from rich.table import Table
 from clsearch.execution.job import Job
 from clsearch.spec.sweep import SweepSpec
 
+_MOST_PAIRS = 1000
 _SHOWN = 24  # lines of the live table; older finished trials scroll out of it
 
 
@@ -27,6 +28,7 @@ class Line:
     task: int = 0
     tasks_total: int = 0
     metric: float | None = None
+    only_test: bool = False  # a figure on test images is not for the eyes of who tunes
     started: float = 0.0
     seconds: float = 0.0
 
@@ -92,7 +94,8 @@ class Board(Callback):
         self.say(f"trial {line.name}: its process was lost again and is given up")
 
     def _task(self, line: Line, result: dict[str, Any]) -> None:
-        line.task, line.tasks_total, line.metric = result["task"], result["tasks_total"], result["metric"]
+        line.task, line.tasks_total = result["task"], result["tasks_total"]
+        line.metric = None if line.only_test else result["metric"]
         self.stages_reused += bool(result["reused"])
         self.stages_learned += not result["reused"]
         if not self._on_terminal:
@@ -117,7 +120,8 @@ class Board(Callback):
 
     def _line(self, trial: Any) -> Line:
         if trial.trial_id not in self._lines:
-            self._lines[trial.trial_id] = Line(job_name(self._spec, Job.from_config(trial.config)))
+            job = Job.from_config(trial.config)
+            self._lines[trial.trial_id] = Line(job_name(self._spec, job), only_test=job.phase == "analysis")
         return self._lines[trial.trial_id]
 
     def _table(self) -> Table:
@@ -139,7 +143,9 @@ def job_name(spec: SweepSpec, job: Job) -> str:
     """A job in a word or two: the trial's number, and for a confirmation which pair of seeds."""
     if job.phase == "search":
         return str(job.trial)
-    return f"{job.trial} {job.phase} {(job.run_seed - spec.seeds.run) % 2**32}"
+    seeds = [spec.seeds, *(spec.confirm_seeds() if job.phase == "confirm" else spec.race_seeds(_MOST_PAIRS))]
+    pair = [(known.run, known.order) for known in seeds].index((job.run_seed, job.order_seed))
+    return f"{job.trial} {job.phase} {pair}"
 
 
 def _percent(value: float | None) -> str:

@@ -7,6 +7,7 @@ sampler seeded for this trial, so an interrupted search proposes what an undistu
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,14 +29,17 @@ _DIRECTIONS: dict[str, StudyDirection] = {"max": StudyDirection.MAXIMIZE, "min":
 def propose(
     spec: SweepSpec, number: int, trials: Sequence[TrialRecord], setting_of: Callable[[int], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The setting of trial `number`: trial 0 has the published one, every other what the sampler says.
+    """The setting of trial `number`: the named ones first (trial 0 is the published), then what the sampler says.
 
     Args:
         trials: what is known, in number order; trials still running repel the sampler (constant liar).
         setting_of: the setting each of them claimed.
     """
-    if number == 0:
-        return spec.published_setting()
+    named = list(spec.named_settings().values())
+    if number < len(named):
+        return named[number]
+    if spec.sampler.name == "sobol":
+        return sobol_setting(spec, number)
     space = {parameter.name: distribution(parameter) for parameter in spec.space}
     # Optuna logs every trial it is told and warns that multivariate and group are experimental.
     optuna.logging.set_verbosity(logging.WARNING)
@@ -45,6 +49,14 @@ def propose(
         study.add_trials([_as_optuna(spec, trial, setting_of(trial.number), space) for trial in trials])
         asked = study.ask(space)
     return {parameter.name: parameter.value(asked.params[parameter.name]) for parameter in spec.space}
+
+
+def sobol_setting(spec: SweepSpec, number: int) -> dict[str, Any]:
+    """Point `number` of the sweep's own scrambled Sobol sequence: a design that looks at no result."""
+    from scipy.stats.qmc import Sobol
+
+    points = Sobol(len(spec.space), rng=derive_seed(spec.name, "sobol")).random(2 ** math.ceil(math.log2(number + 1)))
+    return {p.name: p.at(float(share)) for p, share in zip(spec.space, points[number], strict=True)}
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:

@@ -21,6 +21,7 @@ from clsearch.search.ledger import Ledger
 from clsearch.search.live import Board
 from clsearch.search.searcher import Deaths, SweepSearcher
 from clsearch.search.summary import summary
+from clsearch.search.table import table_jobs
 from clsearch.spec.identity import register
 from clsearch.spec.sweep import SweepSpec
 
@@ -61,7 +62,7 @@ def run_sweep(spec: SweepSpec, store: Store, learner: Learner | None = None) -> 
 
 def _search(spec: SweepSpec, store: Store, parallel: int, learner: Learner | None) -> int:
     ledger = Ledger(spec, store)
-    searcher = SweepSearcher(ledger, confirmation_jobs)
+    searcher = SweepSearcher(ledger, table_jobs if spec.table.pairs else confirmation_jobs)
     best = best_trial(ledger.trials, spec.objective.direction)
     with Board(spec, best.objective if best is not None else None) as board:
         board.say(_opening(spec, ledger, parallel))

@@ -1,7 +1,7 @@
 """The searcher that Tune asks: which job next. It remembers nothing that the store does not know.
 
 Order of jobs: trials that were claimed and never ended, with the setting they claimed; then new trials up to the
-sweep's number; then, when all of those have ended, the follow-up (confirmation) computed from their outcomes.
+sweep's number; then, when all of those have ended, the follow-up (race, confirmation), batch by batch from the store.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from clsearch.execution.trial import failed_outcome, redact
 from clsearch.search.ledger import Ledger
 from clsearch.search.proposals import propose
 
+# What comes after the search: given the store as it stands, the next jobs; none once everything is done. It is asked
+# again whenever all of its jobs have ended, so that it may look at what they gave.
 FollowUp = Callable[[Ledger], Iterable[Job]]
 
 
@@ -43,7 +45,8 @@ class SweepSearcher(Searcher):
         self.blocked: list[tuple[Job, str]] = []
         self.failed_jobs: list[Job] = []
         self._follow_up = follow_up
-        self._follow_up_jobs: deque[Job] | None = None
+        self._follow_up_jobs: deque[Job] = deque()
+        self._handed_out: set[tuple[Any, ...]] = set()
         self._running: dict[str, Job] = {}
         self._died: dict[str, Job] = {}
         self._tasks: dict[str, int] = {}
@@ -120,13 +123,16 @@ class SweepSearcher(Searcher):
             return job
         if any(running.phase == "search" for running in self._running.values()):
             return None
-        if self._follow_up_jobs is None:
+        if not self._follow_up_jobs and not self._running:
             self.ledger.refresh()
             trials = self.ledger.trials
             if any(trial.status == "running" for trial in trials if trial.number < spec.trials):
                 # Another driver's, or set aside until something is mended: the search has not ended, so no test yet.
                 return None
-            self._follow_up_jobs = deque(self._follow_up(self.ledger))
+            # Once each in a run: one that failed, or whose rows do not appear, is for the next run to try again.
+            new = [job for job in self._follow_up(self.ledger) if job.name not in self._handed_out]
+            self._follow_up_jobs.extend(new)
+            self._handed_out.update(job.name for job in new)
         return self._follow_up_jobs.popleft() if self._follow_up_jobs else None
 
     def _new_trial(self) -> Job | None:

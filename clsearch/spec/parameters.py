@@ -46,6 +46,20 @@ class Parameter:
         """The setting that a label stands for; the inverse of `label`."""
         return self.choices[self.labels.index(label)] if self.type == "choice" else label
 
+    def at(self, share: float) -> Any:
+        """The value at a share in [0, 1) of the range (of its logarithm where `log`), all values equally wide."""
+        if self.low is None or self.high is None:
+            return self.choices[int(share * len(self.choices))]
+        if self.step is not None or (self.type == "int" and not self.log):
+            step = self.step or 1
+            return self.low + step * int(share * (round((self.high - self.low) / step) + 1))
+        if self.type == "int":
+            low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
+            return min(int(self.high), max(int(self.low), round(math.exp(low + share * (high - low)))))
+        if self.log:
+            return min(self.high, self.low * (self.high / self.low) ** share)
+        return self.low + share * (self.high - self.low)
+
     def range_text(self) -> str:
         """The range in a few words, for people."""
         if self.type == "choice":

@@ -1,0 +1,79 @@
+"""A table of complete trials: every setting of a design on the same pairs of seeds, the best ones on more.
+
+It is what search policies are replayed over, and what an audit reads. Nothing is chosen or claimed by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import mean
+
+from clsearch.execution.job import Job, Phase, make_job
+from clsearch.search.ledger import Ledger
+from clsearch.spec.keys import eval_hash
+from clsearch.spec.sweep import Seeds, SweepSpec
+
+
+def table_jobs(ledger: Ledger) -> list[Job]:
+    """The next sequences of the table: validation on the further pairs, then on the dense ones, then all test rows.
+
+    The search itself has made the first pair's validation rows. Settings that failed are not in the table.
+    """
+    spec = ledger.spec
+    every = [trial.number for trial in ledger.trials if trial.status == "complete"]
+    further = spec.race_seeds(max(spec.table.pairs, spec.table.dense_pairs) - 1)
+    first, rest = further[: spec.table.pairs - 1], further[spec.table.pairs - 1 :]
+    jobs = list(_missing(ledger, every, "race", first))
+    if jobs:
+        return jobs
+    dense = dense_trials(ledger, every, [spec.seeds, *first])
+    return [
+        *_missing(ledger, dense, "race", rest),
+        *_missing(ledger, every, "analysis", [spec.seeds, *first]),
+        *_missing(ledger, dense, "analysis", rest),
+    ]
+
+
+def dense_trials(ledger: Ledger, trials: Sequence[int], pairs: Sequence[Seeds]) -> list[int]:
+    """The published setting and the best others by their mean over the first pairs, `table.dense` in all."""
+    spec = ledger.spec
+    sign = 1.0 if spec.objective.direction == "max" else -1.0
+    ranked = sorted(trials, key=lambda trial: (trial != 0, -sign * _mean_score(ledger, trial, pairs), trial))
+    return ranked[: spec.table.dense]
+
+
+def _mean_score(ledger: Ledger, trial: int, pairs: Sequence[Seeds]) -> float:
+    """The objective of a trial under its best eval setting, over the pairs."""
+    by_pair = [_scores(ledger, trial, "race" if i else "search", seeds) for i, seeds in enumerate(pairs)]
+    best = max if ledger.spec.objective.direction == "max" else min
+    return best(mean(scores) for scores in zip(*by_pair, strict=True))
+
+
+def _scores(ledger: Ledger, trial: int, phase: Phase, seeds: Seeds) -> list[float]:
+    from clsearch.execution.objective import score_settings
+
+    spec = ledger.spec
+    rows = ledger.store.read_rows(spec.name, trial=trial, phase=phase, order_seed=seeds.order, run_seed=seeds.run)
+    tasks = int(rows["tasks_total"][0].as_py())
+    return score_settings(rows, tasks, spec.objective.metric, spec.eval_settings(), "validation")
+
+
+def _missing(ledger: Ledger, trials: Sequence[int], phase: Phase, pairs: Sequence[Seeds]) -> Iterator[Job]:
+    """Pair by pair, so that an interrupted table has as many complete pairs as possible."""
+    spec = ledger.spec
+    stored = set(ledger.store.row_names(spec.name))
+    for seeds in pairs:
+        for trial in trials:
+            if not _is_stored(ledger, spec, trial, phase, seeds, stored):
+                yield make_job(trial, ledger.setting(trial), phase, seeds, tuple(spec.eval_settings()))
+
+
+def _is_stored(ledger: Ledger, spec: SweepSpec, trial: int, phase: Phase, seeds: Seeds, stored: set[str]) -> bool:
+    outcome = next(known.outcome for known in ledger.trials if known.number == trial)
+    assert outcome is not None
+    paths = (
+        ledger.store.rows_path(spec.name, trial, phase, seeds.order, seeds.run, task, eval_hash(eval_setting))
+        for task in range(1, outcome["tasks_total"] + 1)
+        for eval_setting in spec.eval_settings()
+    )
+    return all(path in stored for path in paths)
