@@ -45,14 +45,13 @@ def lay_out(info: BenchmarkInfo, pools: tuple[Pool, ...], order_seed: int) -> La
     _check_ids(info, pools)
     if info.kind == "class_incremental":
         return _by_classes(info, pools[0], order_seed)
-    if len(pools) != info.tasks:
-        raise UsageError(f"benchmark '{info.name}' should have {info.tasks} domains, its files have {len(pools)}")
+    check_domains(info, len(pools))
     ordered = tuple(pools[i] for i in order(len(pools), order_seed))
     return _by_domains(info, ordered)
 
 
 def _by_classes(info: BenchmarkInfo, pool: Pool, order_seed: int) -> Layout:
-    _check_count(info, len(pool.class_names))
+    check_classes(info, len(pool.class_names))
     class_order = order(info.classes, order_seed)
     position = np.argsort(np.asarray(class_order))  # local label -> place in the order
     split = _relabel(split_pool(pool, info.rule), position)
@@ -79,7 +78,7 @@ def _by_domains(info: BenchmarkInfo, pools: tuple[Pool, ...]) -> Layout:
         labels = np.arange(start, start + len(pool.class_names))
         split = _relabel(split_pool(pool, info.rule), labels)
         plans.append(TaskPlan(index, pool.name, tuple(labels.tolist()), split, pool.open))
-    _check_count(info, len(names))
+    check_classes(info, len(names))
     return Layout(tuple(names), tuple(templates), tuple(plans))
 
 
@@ -101,7 +100,14 @@ def _each(split: Split, change: Callable[[Listing], Listing]) -> Split:
     )
 
 
-def _check_count(info: BenchmarkInfo, classes: int) -> None:
+def check_domains(info: BenchmarkInfo, domains: int) -> None:
+    """Raises UsageError where the files have another number of domains than the catalogue promises."""
+    if domains != info.tasks:
+        raise UsageError(f"benchmark '{info.name}' should have {info.tasks} domains, its files have {domains}")
+
+
+def check_classes(info: BenchmarkInfo, classes: int) -> None:
+    """Raises UsageError where the files have another number of classes than the catalogue promises."""
     if classes != info.classes:
         raise UsageError(f"benchmark '{info.name}' should have {info.classes} classes, its files have {classes}")
 

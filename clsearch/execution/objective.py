@@ -1,46 +1,72 @@
-"""The objective of a trial, computed from its validation rows in the store and from nothing else."""
+"""The objective of a trial, computed from the validation rows that its protocol permits and from nothing else."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from clsearch.results.metrics import METRICS
-from clsearch.spec.keys import eval_hash
+from clsearch.results.permitted import (
+    ExcludedError,
+    UnfinishedError,
+    ValidationMatrix,
+    matrix_to_show,
+    permitted_matrix,
+    score,
+)
+from clsearch.results.sequences import under_eval_settings
+from clsearch.spec.protocols import Protocol
+from clsearch.spec.sweep import Objective
 
 
-def score_settings(
-    rows: pa.Table, tasks_total: int, metric: str, eval_settings: Sequence[Mapping[str, Any]], split: str
+def validation_scores(
+    rows: pa.Table, protocol: Protocol, metric: str, eval_settings: Sequence[Mapping[str, Any]]
 ) -> list[float]:
-    """The metric in percent under each eval setting, over the rows of one split of one sequence.
+    """The metric in percent under each eval setting, over the entries by which the protocol lets one be chosen.
+
+    Under protocol `published` it is the figure of the one eval setting that is learned: nothing is chosen by it.
 
     Args:
-        rows: rows of one trial, phase and pair of seeds; at least the columns split, eval_setting, task_learned,
-            task_evaluated, correct, count.
-        eval_settings: the settings asked for; the result has their order. A setting without rows scores NaN.
+        rows: of one trial, phase and pair of seeds.
+        eval_settings: the settings asked for; the result has their order.
+
+    Raises:
+        UnfinishedError: rows are missing under one of the settings.
+        ExcludedError: rows of a phase or a benchmark by which nothing may be chosen; under `published`, several
+            eval settings.
     """
-    by_setting: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    columns = ("split", "eval_setting", "task_learned", "task_evaluated", "correct", "count")
-    for row in rows.select(columns).to_pylist():
-        if row["split"] != split:
-            continue
-        name = eval_hash(json.loads(row["eval_setting"]))
-        if name not in by_setting:
-            shape = (tasks_total, tasks_total)
-            by_setting[name] = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        correct, count = by_setting[name]
-        at = row["task_learned"] - 1, row["task_evaluated"] - 1
-        correct[at], count[at] = row["correct"], row["count"]
-    scores = []
-    for setting in eval_settings:
-        found = by_setting.get(eval_hash(setting))
-        scores.append(math.nan if found is None else float(METRICS[metric](*found)))
-    return scores
+    return [score(matrix, metric) for matrix in _matrices(rows, protocol, eval_settings)]
+
+
+def validation_curve(
+    rows: pa.Table, protocol: Protocol, objective: Objective, eval_settings: Sequence[Mapping[str, Any]]
+) -> list[float]:
+    """The objective after each task, of the eval setting that was best then, over the entries that were known then.
+
+    Its last value is the best of `validation_scores`; NaN where the metric is not defined yet. Arguments and errors as
+    there.
+    """
+    matrices = _matrices(rows, protocol, eval_settings)
+    best = max if objective.direction == "max" else min
+    curve = []
+    for task in range(1, matrices[0].tasks + 1):
+        scores = [score(matrix.until(task), objective.metric) for matrix in matrices]
+        curve.append(best((value for value in scores if math.isfinite(value)), default=math.nan))
+    return curve
+
+
+def _matrices(rows: pa.Table, protocol: Protocol, eval_settings: Sequence[Mapping[str, Any]]) -> list[ValidationMatrix]:
+    if protocol.kind == "published" and len(eval_settings) > 1:
+        raise ExcludedError(f"protocol published chooses nothing: one eval setting, not {len(eval_settings)}")
+    matrix_of = matrix_to_show if protocol.kind == "published" else permitted_matrix
+    matrices = []
+    for setting, found in zip(eval_settings, under_eval_settings(rows, "validation", eval_settings), strict=True):
+        if found is None:
+            raise UnfinishedError(f"there are no validation rows under eval setting {dict(setting)}")
+        matrices.append(matrix_of(found, protocol))
+    return matrices
 
 
 def ranked(scores: Sequence[float], direction: str) -> list[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from clsearch.spec.protocols import Part
+
 Split = Literal["validation", "test"]
 
 
@@ -14,7 +16,8 @@ class SequenceRequest:
 
     settings: over the method's defaults, complete or not. eval_settings: what every stage is evaluated under; each
     names values of settings that act at evaluation. parameters: the searched settings, for the `param_`
-    columns; the eval setting joins them there.
+    columns; the eval setting joins them there. part: only these tasks of the benchmark exist; max_tasks: only the first
+    so many of those that do are learned and evaluated.
     """
 
     sweep: str
@@ -35,6 +38,7 @@ class SequenceRequest:
     parameters: dict[str, Any] = field(default_factory=dict)
     max_tasks: int | None = None
     metric: str = "final_acc_micro"
+    part: Part | None = None
 
 
 @dataclass(frozen=True)

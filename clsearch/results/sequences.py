@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clsearch.results.objects import StoreError
+from clsearch.spec.keys import eval_hash
 
 Counts = NDArray[np.int64]
 
@@ -19,7 +21,8 @@ _PLACE = (
     *("benchmark", "protocol", "method", "backbone", "sweep", "trial", "phase", "split", "eval_setting"),
     *("order_seed", "run_seed", "tasks_total"),
 )
-COLUMNS = (*_PLACE, "task_learned", "task_evaluated", "correct", "count", "trained_parameters", "stored_parameters")
+_LAST = ("trained_parameters", "stored_parameters", "data_digest")  # read at the last task that has rows
+COLUMNS = (*_PLACE, "task_learned", "task_evaluated", "correct", "count", *_LAST)
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,12 @@ class Measured:
     count: Counts
     trained_parameters: int | None  # at the last task that has rows
     stored_parameters: int | None
+    data_digest: str | None  # of the whole sequence in its order: equal where tasks and examples are the same
 
     def complete(self, whole_matrix: bool) -> bool:
         """Whether every stage has its rows; `whole_matrix`: also those of tasks not learned yet (cross-domain)."""
         needed = self.count > 0
-        return bool(needed.all() if whole_matrix else needed[np.tri(self.tasks_total, dtype=bool)].all())
+        return bool(needed.all() if whole_matrix else needed[np.tri(len(needed), dtype=bool)].all())
 
     @property
     def pair(self) -> tuple[int, int]:
@@ -57,6 +61,21 @@ class Measured:
 def measured_sequences(rows: pa.Table) -> list[Measured]:
     """Every sequence of the rows, by first appearance; raises StoreError for a task number out of range."""
     return list(_sequences(rows.select(list(COLUMNS)))) if rows.num_rows else []
+
+
+def under_eval_settings(
+    rows: pa.Table, split: str, eval_settings: Sequence[Mapping[str, Any]]
+) -> list[Measured | None]:
+    """The one sequence of the rows under each of the eval settings, on a split; None where there is no row.
+
+    Raises ValueError where the rows are of several trials, phases or pairs of seeds.
+    """
+    found: dict[str, Measured] = {}
+    for sequence in measured_sequences(rows):
+        name = eval_hash(json.loads(sequence.eval_setting))
+        if sequence.split == split and found.setdefault(name, sequence) is not sequence:
+            raise ValueError("the rows are of several sequences, and one is asked for")
+    return [found.get(eval_hash(setting)) for setting in eval_settings]
 
 
 def _sequences(rows: pa.Table) -> Iterator[Measured]:
@@ -70,7 +89,7 @@ def _sequences(rows: pa.Table) -> Iterator[Measured]:
         sweep = places["sweep"].at(int(wrong.argmax()))
         raise StoreError(f"rows of sweep {sweep}: the number of a task is not within tasks_total")
     correct, count = _numbers(rows, "correct"), _numbers(rows, "count")
-    trained, stored = (rows[name].to_pylist() for name in ("trained_parameters", "stored_parameters"))
+    at_last = {name: rows[name].to_pylist() for name in _LAST}
     order = np.lexsort((learned, group))  # each group together, its last stage at its end
     ends = np.flatnonzero(np.append(np.diff(group[order]) > 0, True)) + 1
     start = 0
@@ -83,8 +102,7 @@ def _sequences(rows: pa.Table) -> Iterator[Measured]:
             **fact,
             correct=_matrix(fact["tasks_total"], learned, evaluated, correct, members),
             count=_matrix(fact["tasks_total"], learned, evaluated, count, members),
-            trained_parameters=trained[last],
-            stored_parameters=stored[last],
+            **{name: values[last] for name, values in at_last.items()},
         )
 
 

@@ -245,6 +245,35 @@ def digests(change: typing.Callable[[Pool], Pool] = lambda pool: pool, **info: t
     return [stream.task_digest(i) for i in (1, 2, 3)], stream.digest
 
 
+def test_what_a_model_is_measured_on_has_a_digest_of_its_own_by_split() -> None:
+    def evaluation(change: typing.Callable[[Pool], Pool] = lambda pool: pool) -> list[tuple[str, str]]:
+        pools = read_nano("nano_x_tail")
+        stream = build_stream(INFO, (change(pools[0]), *pools[1:]), 0, with_test=False)
+        return [(digest["validation"], digest["test"]) for digest in stream.evaluation_digests]
+
+    before = evaluation()
+    assert len({digest for pair in before for digest in pair}) == 6
+    relabelled = evaluation(
+        lambda pool: dataclasses.replace(pool, test=dataclasses.replace(pool.test, labels=2 - pool.test.labels))
+    )
+    assert relabelled[0][0] == before[0][0]
+    assert relabelled[0][1] != before[0][1]
+    assert relabelled[1:] == before[1:]
+    remarked = evaluation(lambda pool: dataclasses.replace(pool, train=remark_all(pool.train)))
+    assert remarked[0][0] != before[0][0]
+    assert remarked[0][1] == before[0][1]
+    assert remarked[1:] == before[1:]
+
+
+def test_after_a_task_a_model_is_measured_on_what_it_met_or_on_all() -> None:
+    def names(benchmark: str) -> list[list[int]]:
+        stream = open_stream(benchmark, 0, tasks=3)
+        return [[task.index for task in stream.evaluated(t)] for t in (1, 3)]
+
+    assert names("nano_cil") == names("nano_dil") == [[1], [1, 2, 3]]
+    assert names("nano_x_tail") == [[1, 2, 3]] * 2
+
+
 def test_digests_are_the_same_again_and_with_test() -> None:
     assert digests() == digests()
     searched, confirmed = open_stream("nano_x_tail", 0), open_stream("nano_x_tail", 0, with_test=True)
