@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from clsearch.results.intervals import t_interval
+from clsearch.results.differences import Difference, differences
+from clsearch.results.gaps import ProtocolGap, with_gaps
 from clsearch.results.metrics import LOWER_IS_BETTER, METRICS, Floats
 from clsearch.results.roles import Role, SweepTrials
 from clsearch.results.sequences import Measured, measured_sequences
 from clsearch.results.trials import Status, TrialRecord
+from clsearch.results.verdicts import Verdict
+from clsearch.spec.protocols import read_protocol
 
 PHASES_SHOWN = ("search", "confirm")
 INCOMPLETE: tuple[Status, ...] = ("pruned", "failed", "running")
@@ -39,10 +42,12 @@ class Line:
     eval_setting: str
     tasks_total: int
     pairs: tuple[tuple[int, int], ...]  # (run seed, order seed), in the order of the values
+    digests: tuple[str | None, ...]  # of the data of each pair's sequence
     values: Mapping[str, Floats]  # metric -> one figure per pair
     trained_parameters: int | None
     stored_parameters: int | None
     trials_spent: int
+    seen: str = ""  # of which tasks the figures are, where it is not the whole sequence of the board
 
     def mean(self, metric: str) -> float:
         return float(self.values[metric].mean())
@@ -50,19 +55,6 @@ class Line:
     def std(self, metric: str) -> float:
         """The sample's standard deviation over pairs; NaN for one pair."""
         return float(self.values[metric].std(ddof=1)) if len(self.pairs) > 1 else float("nan")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Best less published setting of one sweep in points of `metric`, over the pairs of seeds that both have."""
-
-    method: str
-    sweep: str
-    metric: str
-    mean: float
-    low: float | None  # of the 95 % t interval; None for one pair
-    high: float | None
-    pairs: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +70,7 @@ class Board:
     differences: tuple[Difference, ...]
     hidden: Mapping[str, int] = field(default_factory=dict)
     causes: tuple[str, ...] = ()
+    gaps: tuple[ProtocolGap, ...] = ()  # to the benchmark's boards before this one
 
 
 def headline(kind: str) -> str:
@@ -91,6 +84,7 @@ def make_boards(
     identities: Mapping[str, Mapping[str, Any]],
     kinds: Mapping[str, str],
     metric: str | None = None,
+    verdicts: Mapping[str, Sequence[Verdict]] | None = None,
 ) -> list[Board]:
     """Every board of a store, by benchmark and protocol.
 
@@ -101,20 +95,24 @@ def make_boards(
         kinds: benchmark -> kind; a benchmark that is not in it counts as cross-domain if tasks were evaluated before
             they were learned.
         metric: a name of METRICS to rank by; None: the headline of the benchmark's kind.
+        verdicts: sweep -> its verdicts, in the order in which they were written.
     """
     places: dict[tuple[str, str], list[Measured]] = {}
     sweeps: dict[str, tuple[str, str]] = {
         sweep: (str(identity["benchmark"]), str(identity["protocol"])) for sweep, identity in identities.items()
     }
     for sequence in measured_sequences(rows):
-        place = sequence.benchmark, sequence.protocol
-        places.setdefault(place, []).append(sequence)
-        sweeps.setdefault(sequence.sweep, place)
+        # A sweep's results are on the board of its own benchmark, whichever it was searched on.
+        place = sweeps.setdefault(sequence.sweep, (sequence.benchmark, sequence.protocol))
+        places.setdefault(place, []).append(_as_permitted(sequence))
     lives: dict[tuple[str, str], list[TrialRecord]] = {}
     for trial in trials:
         lives.setdefault(sweeps.get(trial.sweep, ("unknown benchmark", "unknown protocol")), []).append(trial)
     found = sorted({*places, *lives})
-    return [_board(place, places.get(place, []), lives.get(place, []), identities, kinds, metric) for place in found]
+    return with_gaps(
+        _board(place, places.get(place, []), lives.get(place, []), identities, kinds, metric, verdicts or {})
+        for place in found
+    )
 
 
 def _board(
@@ -124,20 +122,23 @@ def _board(
     identities: Mapping[str, Mapping[str, Any]],
     kinds: Mapping[str, str],
     metric: str | None,
+    verdicts: Mapping[str, Sequence[Verdict]],
 ) -> Board:
     benchmark, protocol = place
     kind = kinds.get(benchmark) or _kind(sequences)
     chosen = metric or headline(kind)
     names = {sequence.sweep for sequence in sequences}
-    sweeps = {name: SweepTrials(name, trials, identities.get(name, {})) for name in names}
+    sweeps = {name: SweepTrials(name, trials, identities.get(name, {}), verdicts.get(name, ())) for name in names}
     tested = [s for s in sequences if (s.phase, s.split) == ("confirm", "test")]
     searched = [s for s in sequences if (s.phase, s.split) == ("search", "validation")]
-    whole = {id(s) for s in sequences if s.complete(kind == "cross_domain")}
+    whole = {id(s) for s in sequences if s.complete(kinds.get(s.benchmark, kind) == "cross_domain")}
     # A winner that was confirmed and then overtaken (trials= may grow) is not ranked: the best of several confirmed
     # settings would be chosen by test.
-    confirmed = [line for line in _lines((s for s in tested if id(s) in whole), sweeps) if line.role != "other"]
+    confirmed = [
+        line for line in _lines((s for s in tested if id(s) in whole), sweeps, benchmark) if line.role != "other"
+    ]
     ended = [s for s in searched if id(s) in whole and sweeps[s.sweep].ended(s.trial)]
-    unconfirmed = _without(_lines(ended, sweeps), confirmed, sweeps)
+    unconfirmed = _without(_lines(ended, sweeps, benchmark), confirmed, sweeps)
     return Board(
         benchmark=benchmark,
         protocol=protocol,
@@ -145,10 +146,26 @@ def _board(
         metric=chosen,
         confirmed=tuple(ranked(confirmed, chosen)),
         unconfirmed=tuple(ranked(unconfirmed, chosen)),
-        differences=tuple(_differences(confirmed, chosen)),
+        differences=tuple(differences(confirmed, chosen, sweeps)),
         hidden=_hidden(trials, ended, [s for s in tested if id(s) not in whole]),
         causes=tuple(_cause(trial) for trial in trials if trial.status == "failed"),
     )
+
+
+def _as_permitted(sequence: Measured) -> Measured:
+    """A searched sequence with the entries that its protocol let choose, whatever else was measured of it."""
+    tasks = read_protocol(sequence.protocol, f"rows of sweep {sequence.sweep}").tasks
+    if sequence.phase != "search" or tasks is None:
+        return sequence
+    return replace(sequence, correct=sequence.correct[:tasks, :tasks], count=sequence.count[:tasks, :tasks])
+
+
+def _seen(sequence: Measured, benchmark: str) -> str:
+    """What a searched sequence was measured on, where that is not the whole sequence of the benchmark."""
+    if sequence.benchmark != benchmark:
+        return f"all of {sequence.benchmark}"
+    tasks = read_protocol(sequence.protocol, f"rows of sweep {sequence.sweep}").tasks
+    return f"first {tasks} tasks" if sequence.phase == "search" and tasks is not None else ""
 
 
 def _without(searched: list[Line], confirmed: list[Line], sweeps: Mapping[str, SweepTrials]) -> list[Line]:
@@ -184,14 +201,14 @@ def _kind(sequences: Iterable[Measured]) -> str:
     return "cross_domain" if ahead else "class_incremental"
 
 
-def _lines(sequences: Iterable[Measured], sweeps: Mapping[str, SweepTrials]) -> list[Line]:
+def _lines(sequences: Iterable[Measured], sweeps: Mapping[str, SweepTrials], benchmark: str) -> list[Line]:
     groups: dict[tuple[Any, ...], list[Measured]] = {}
     for s in sequences:
         groups.setdefault((s.method, s.backbone, s.sweep, s.trial, s.eval_setting), []).append(s)
-    return [_line(group, sweeps[key[2]]) for key, group in groups.items()]
+    return [_line(group, sweeps[key[2]], benchmark) for key, group in groups.items()]
 
 
-def _line(group: list[Measured], sweep: SweepTrials) -> Line:
+def _line(group: list[Measured], sweep: SweepTrials, benchmark: str) -> Line:
     group = sorted(group, key=lambda s: s.pair)
     one = group[-1]
     correct, count = np.stack([s.correct for s in group]), np.stack([s.count for s in group])
@@ -207,10 +224,12 @@ def _line(group: list[Measured], sweep: SweepTrials) -> Line:
         eval_setting=one.eval_setting,
         tasks_total=one.tasks_total,
         pairs=tuple(s.pair for s in group),
+        digests=tuple(s.data_digest for s in group),
         values={name: np.asarray(metric(correct, count)) for name, metric in METRICS.items()},
         trained_parameters=one.trained_parameters,
         stored_parameters=one.stored_parameters,
         trials_spent=sweep.spent,
+        seen=_seen(one, benchmark),
     )
 
 
@@ -223,21 +242,3 @@ def ranked(lines: Iterable[Line], metric: str) -> list[Line]:
         return bool(np.isnan(mean)), 0.0 if np.isnan(mean) else sign * mean, line.method, line.sweep, line.trial
 
     return sorted(lines, key=key)
-
-
-def _differences(lines: Sequence[Line], metric: str) -> list[Difference]:
-    found = []
-    published = {(line.sweep, line.method): line for line in lines if line.role == "published"}
-    for line in lines:
-        other = published.get((line.sweep, line.method))
-        if line.role != "best" or other is None:
-            continue
-        theirs = dict(zip(other.pairs, other.values[metric], strict=True))
-        gaps = [
-            value - theirs[pair] for pair, value in zip(line.pairs, line.values[metric], strict=True) if pair in theirs
-        ]
-        if gaps:
-            mean, half = t_interval(gaps)
-            low, high = (None, None) if np.isnan(half) else (mean - half, mean + half)
-            found.append(Difference(line.method, line.sweep, metric, mean, low, high, pairs=len(gaps)))
-    return sorted(found, key=lambda difference: (difference.method, difference.sweep))

@@ -1,26 +1,42 @@
-"""Which of a sweep's settings is which: the one that was chosen, the published one, any other."""
+"""Which of a sweep's settings is which: the one that was chosen, the published one, a named one, any other."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from clsearch.results.trials import TrialRecord, best_trial
+from clsearch.results.verdicts import Choice, Verdict
 
-Role = Literal["best", "published", "best = published", "other"]
+Role = str  # best, published, a name of the sweep's company, several of these joined by ` = `, or other
 
 
 class SweepTrials:
-    """What the trials and the identity of one sweep say about the lines of a leaderboard.
+    """What the trials, the verdicts and the identity of one sweep say about the lines of a leaderboard.
 
     The published setting is trial 0 under the eval setting in which every parameter of the grid has its first value.
-    The best is the complete trial with the best objective, under the eval setting that gave it.
+    The best is the winner of the latest verdict; before the first verdict the complete trial with the best objective,
+    under the eval setting that gave it. The company is named by the verdict.
     """
 
-    def __init__(self, name: str, trials: Iterable[TrialRecord], identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        trials: Iterable[TrialRecord],
+        identity: Mapping[str, Any],
+        verdicts: Sequence[Verdict] = (),
+    ) -> None:
         self._trials = {trial.number: trial for trial in trials if trial.sweep == name}
-        self._best = best_trial([*self._trials.values()], identity.get("objective", {}).get("direction", "max"))
+        self.verdict = verdicts[-1] if verdicts else None
+        objective = identity.get("objective", {})
+        self.objective: str | None = objective.get("metric")
+        self._named = {} if self.verdict is None else self.verdict.choices()
+        self._named.pop("published", None)
+        if self.verdict is None:
+            best = best_trial(self._trials.values(), objective.get("direction", "max"))
+            if best is not None and best.outcome is not None:
+                self._named = {"best": Choice(best.number, best.outcome["eval_setting"])}
         self._method = identity.get("method")
         self._published = {name: values[0] for name, values in identity.get("eval_grid", {}).items()}
         self.spent = len(self._trials)
@@ -38,9 +54,9 @@ class SweepTrials:
         if self.unclaimed(trial) or self._method not in (None, method):
             return "other"
         values = json.loads(eval_setting)
-        published = trial == 0 and all(values.get(name) == value for name, value in self._published.items())
-        chosen = self._best.outcome if self._best is not None and self._best.number == trial else None
-        best = chosen is not None and chosen.get("eval_setting") in (None, values)
-        if best and published:
-            return "best = published"
-        return "best" if best else "published" if published else "other"
+        roles = [
+            name for name, choice in self._named.items() if choice.trial == trial and choice.eval_setting == values
+        ]
+        if trial == 0 and all(values.get(name) == value for name, value in self._published.items()):
+            roles.insert(1 if "best" in roles else 0, "published")
+        return " = ".join(roles) or "other"

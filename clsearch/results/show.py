@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -10,7 +11,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from clsearch.results.board import INCOMPLETE, Board, Difference, Line, ranked
+from clsearch.results.board import INCOMPLETE, Board, Line, ranked
+from clsearch.results.differences import Difference
+from clsearch.results.gaps import ProtocolGap
 from clsearch.results.metrics import LOWER_IS_BETTER, METRICS
 
 _TITLES = {
@@ -25,6 +28,7 @@ _TITLES = {
     "forgetting_coda": "Forgetting (CODA)",
     "forgetting_first": "Forgetting (first)",
     "bwt": "BWT",
+    "plasticity": "Plasticity",
 }
 _SHOWN = {
     "cross_domain": ("transfer", "average", "last", "final_acc_macro", "aaa_macro", "forgetting"),
@@ -55,7 +59,8 @@ def _numbered(board: Board, sort: str | None) -> Iterator[tuple[int | None, Line
 
 
 def _result(line: Line) -> str:
-    return "confirmed (test)" if line.confirmed else f"unconfirmed ({line.split})"
+    seen = f", {line.seen}" if line.seen else ""
+    return "confirmed (test)" if line.confirmed else f"unconfirmed ({line.split}{seen})"
 
 
 def _columns(board: Board) -> list[str]:
@@ -103,16 +108,32 @@ def _title(board: Board) -> str:
 
 
 def _said(difference: Difference) -> str:
-    start = f"{difference.sweep}: best - published = {difference.mean:+.2f}"
+    start = f"{difference.sweep}: best - {difference.against} = {difference.mean:+.2f}"
+    said = f": {difference.said}" if difference.said else ""
     if difference.low is None or difference.high is None:
-        return f"{start} points of {_TITLES[difference.metric]}, n = 1 pair (no interval)"
+        return f"{start} points of {_TITLES[difference.metric]}, n = 1 pair (no interval){said}"
     interval = f"[{difference.low:+.2f}, {difference.high:+.2f}]"
-    return f"{start} {interval} points of {_TITLES[difference.metric]} (95 % t), n = {difference.pairs} pairs"
+    return f"{start} {interval} points of {_TITLES[difference.metric]} (95 % t), n = {difference.pairs} pairs{said}"
+
+
+def _gap_said(one: ProtocolGap) -> str:
+    first, second = (f"{protocol} ({sweep})" for protocol, sweep in zip(one.protocols, one.sweeps, strict=True))
+    gap = one.gap
+    if gap.low is None or gap.high is None:
+        interval, pairs = "", "n = 1 pair (no interval)"
+    else:
+        interval, pairs = f" [{gap.low:+.2f}, {gap.high:+.2f}]", f"n = {gap.pairs} pairs"
+    level = " (95 % t)" if interval else ""
+    return (
+        f"gap: best of {one.method} by {first} - by {second} = {gap.mean:+.2f}{interval} points of "
+        f"{_TITLES[one.metric]}{level}, {pairs} with identical tasks, order and seeds"
+    )
 
 
 def _notes(board: Board) -> list[str]:
     """What stands below a table: differences, and what is hidden and why."""
     notes = [_said(difference) for difference in board.differences]
+    notes += [_gap_said(gap) for gap in board.gaps]
     trials = {reason: board.hidden[reason] for reason in INCOMPLETE if reason in board.hidden}
     if trials:
         why = ", ".join(f"{count} {_REASONS.get(reason, reason)}" for reason, count in trials.items())
@@ -225,6 +246,7 @@ def _as_json(boards: list[Board], sort: str | None) -> str:
             "ranked_by": board.metric,
             "lines": records(board, sort),
             "differences": [difference.__dict__ for difference in board.differences],
+            "gaps": [dataclasses.asdict(gap) for gap in board.gaps],
             "hidden": dict(board.hidden),
             "causes": list(board.causes),
         }

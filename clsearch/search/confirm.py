@@ -1,102 +1,105 @@
-"""Confirmation: the best setting and the published one on fresh seeds, and the difference between the two.
+"""After the search: the race, the verdict, and the confirmation of what the verdict names.
 
-Only here is the test split read, after the search has ended, under eval settings that validation chose.
+Only the confirmation reads the test split, after search and race have ended on validation rows, for the winner, the
+published setting and the named company, under the eval settings that validation froze.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from collections.abc import Iterator
 
 from clsearch.execution.job import Job, make_job
-from clsearch.execution.objective import score_settings
-from clsearch.results.intervals import t_interval
-from clsearch.results.store import Store
 from clsearch.results.trials import best_trial
+from clsearch.results.verdicts import Choice, Verdict, write_verdict
 from clsearch.search.ledger import Ledger
-from clsearch.spec.keys import eval_hash
-from clsearch.spec.sweep import Seeds, SweepSpec
+from clsearch.search.race import Candidate, Standing, best_of, race_jobs, record, standing
+from clsearch.spec.sweep import Seeds, as_json
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """What is confirmed: a trial's setting under one eval setting; `tasks` is the length of its sequence."""
+def follow_up(ledger: Ledger) -> list[Job]:
+    """What comes next once the search has ended, from the store alone: the race's next look, then the confirmation.
 
-    trial: int
-    setting: Mapping[str, Any]
-    eval_setting: Mapping[str, Any]
-    tasks: int
-
-
-@dataclass(frozen=True)
-class PairedResult:
-    """Test scores in percent by pair of seeds, of the best setting and (where it is another one) of the published."""
-
-    best: tuple[float, ...]
-    published: tuple[float, ...]
+    Called again when these have ended; nothing is left where it is empty. The verdict is written when the race is over,
+    and no job that reads test rows is made before.
+    """
+    ledger.refresh()
+    stands = standing(ledger)
+    if stands is not None and not stands.state.is_over:
+        return race_jobs(ledger, stands)
+    verdict = settle(ledger, stands)
+    return [] if verdict is None else list(confirmation_jobs(ledger, verdict))
 
 
-def candidates(ledger: Ledger) -> list[Candidate]:
-    """The best completed trial under its best eval setting, then the published one; once where they are the same."""
+def settle(ledger: Ledger, stands: Standing | None) -> Verdict | None:
+    """The sweep's verdict, written down where it is not yet; None where nothing is complete, or nothing was asked.
+
+    Args:
+        stands: the race, which is over; None: the search alone has chosen.
+    """
     spec = ledger.spec
-    trials = ledger.trials
-    best = best_trial(trials, spec.objective.direction)
-    if best is None or best.outcome is None:
-        return []
-    chosen = spec.setting_from_json(best.outcome["eval_setting"])
-    found = [Candidate(best.number, ledger.setting(best.number), chosen, best.outcome["tasks_total"])]
-    published = spec.eval_settings()[0]
-    zero = trials[0]
-    same = best.number == 0 and eval_hash(chosen) == eval_hash(published)
-    if zero.number == 0 and zero.outcome is not None and zero.status == "complete" and not same:
-        found.append(Candidate(0, ledger.setting(0), published, zero.outcome["tasks_total"]))
-    return found
+    if stands is None and not spec.confirm.pairs:
+        return None
+    winner = winner_of(ledger, stands)
+    if winner is None:
+        return None
+    complete = {trial.number for trial in ledger.trials if trial.status == "complete"}
+    company = {
+        name: best_of(ledger, number)
+        for number, name in enumerate(spec.named_settings())
+        if number and number in complete
+    }
+    published = Candidate(0, ledger.setting(0), spec.eval_settings()[0]) if 0 in complete else None
+    asked = Verdict(
+        winner=_choice(winner),
+        published=None if published is None else _choice(published),
+        company={name: _choice(candidate) for name, candidate in company.items()},
+        race=None if stands is None else record(spec, stands),
+        seeds=tuple((seeds.run, seeds.order) for seeds in spec.confirm_seeds()),
+        claim=spec.confirm.claim,
+    )
+    return write_verdict(ledger.store, spec.name, asked)
 
 
-def confirmation_jobs(ledger: Ledger) -> Iterator[Job]:
+def winner_of(ledger: Ledger, stands: Standing | None) -> Candidate | None:
+    """Who won: the race where there was one, else the search; None where every candidate failed."""
+    if stands is None:
+        best = best_trial(ledger.trials, ledger.spec.objective.direction)
+        return None if best is None else best_of(ledger, best.number)
+    return None if stands.state.winner is None else stands.candidates[stands.state.winner]
+
+
+def confirmation_jobs(ledger: Ledger, verdict: Verdict) -> Iterator[Job]:
     """What the confirmation still has to learn: pair by pair, so that an interrupted one is still paired."""
     spec = ledger.spec
-    chosen = candidates(ledger)
+    chosen = confirmed(ledger, verdict)
     stored = set(ledger.store.row_names(spec.name))
     for seeds in spec.confirm_seeds():
         for number in dict.fromkeys(candidate.trial for candidate in chosen):
             mine = [candidate for candidate in chosen if candidate.trial == number]
-            if all(_is_stored(ledger.store, spec, one, seeds, stored) for one in mine):
+            if all(_is_stored(ledger, one, seeds, stored) for one in mine):
                 continue
             evals = tuple(candidate.eval_setting for candidate in mine)
             yield make_job(number, mine[0].setting, "confirm", seeds, evals)
 
 
-def _is_stored(store: Store, spec: SweepSpec, candidate: Candidate, seeds: Seeds, stored: set[str]) -> bool:
-    name = eval_hash(candidate.eval_setting)
-    return all(
-        store.rows_path(spec.name, candidate.trial, "confirm", seeds.order, seeds.run, task, name) in stored
-        for task in range(1, candidate.tasks + 1)
-    )
-
-
-def read_result(ledger: Ledger) -> PairedResult:
-    """The test scores of the pairs that are complete for every candidate."""
+def confirmed(ledger: Ledger, verdict: Verdict) -> list[Candidate]:
+    """What a verdict confirms, the winner first, no one twice."""
     spec = ledger.spec
-    chosen = candidates(ledger)
-    scores: list[list[float]] = []
-    for seeds in spec.confirm_seeds():
-        pair = []
-        for candidate in chosen:
-            rows = ledger.store.read_rows(
-                spec.name, trial=candidate.trial, phase="confirm", order_seed=seeds.order, run_seed=seeds.run
-            )
-            pair += score_settings(rows, candidate.tasks, spec.objective.metric, [candidate.eval_setting], "test")
-        if pair and all(math.isfinite(score) for score in pair):
-            scores.append(pair)
-    columns = [tuple(column) for column in zip(*scores, strict=True)]
-    return PairedResult(columns[0] if columns else (), columns[1] if len(columns) > 1 else ())
+    found = [
+        Candidate(choice.trial, ledger.setting(choice.trial), spec.setting_from_json(choice.eval_setting))
+        for choice in verdict.choices().values()
+    ]
+    return [*{candidate.name: candidate for candidate in found}.values()]
 
 
-def difference_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """Mean of the paired differences first - second, and the half-width of its 95 % t interval (NaN for one pair)."""
-    return t_interval(np.subtract(first, second))
+def _choice(candidate: Candidate) -> Choice:
+    return Choice(candidate.trial, as_json(candidate.eval_setting))
+
+
+def _is_stored(ledger: Ledger, candidate: Candidate, seeds: Seeds, stored: set[str]) -> bool:
+    spec = ledger.spec
+    trial, name = candidate.name
+    return all(
+        ledger.store.rows_path(spec.name, trial, "confirm", seeds.order, seeds.run, task, name) in stored
+        for task in range(1, spec.course("confirm").tasks + 1)
+    )

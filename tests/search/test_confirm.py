@@ -1,90 +1,120 @@
-"""The paired difference, and which runs a confirmation still lacks."""
+"""The confirmation: what a verdict names, which runs it still lacks, and what is said of the result."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import json
 
-import known_curves
 import pytest
+from played import Make, ledger_of, play
 
-from clsearch.execution.job import make_request, search_job
-from clsearch.execution.trial import conclude
+from clsearch.leaderboard import main
 from clsearch.results.store import Store
-from clsearch.search.confirm import candidates, confirmation_jobs, difference_interval, read_result
+from clsearch.results.verdicts import read_verdicts
+from clsearch.search.confirm import follow_up
 from clsearch.search.ledger import Ledger
+from clsearch.search.live import Board
+from clsearch.search.summary import summary
+from clsearch.spec.plan import make_plan
 from clsearch.spec.sweep import SweepSpec
 
 
-def ledger_of(spec: SweepSpec, store: Store, rates: list[float]) -> Ledger:
-    """Complete trials with these learning rates over the known curves; the first is trial 0."""
-    ledger = Ledger(spec, store)
-    for number, rate in enumerate(rates):
-        setting = {**spec.published_setting(), "learning_rate": rate}
-        ledger.claim(number, setting)
-        job = search_job(spec, number, setting)
-        result = known_curves.learn(make_request(spec, job, 1), store, None, lambda _: None)
-        ledger.end(number, conclude(spec, job, store, result, 0.0))
-    ledger.refresh()
-    return ledger
+def said(ledger: Ledger) -> str:
+    return summary(ledger, Board(ledger.spec, None), 0)
 
 
-def learn_all(ledger: Ledger) -> int:
-    jobs = list(confirmation_jobs(ledger))
-    for job in jobs:
-        known_curves.learn(make_request(ledger.spec, job, 1), ledger.store, None, lambda _: None)
-    return len(jobs)
+def test_the_best_is_confirmed_under_the_eval_setting_that_validation_chose(make_spec: Make, store: Store) -> None:
+    spec = make_spec("trials=2", "confirm.pairs=2")
+    play(ledger_of(spec, store, [5e-4, 1e-3]))
+    (verdict,) = read_verdicts(store, spec.name)
+    assert (verdict.winner.trial, verdict.winner.eval_setting) == (1, {"threshold": 0.1})
+    assert verdict.published is not None
+    assert (verdict.published.trial, verdict.published.eval_setting) == (0, {"threshold": 0.2})
+    assert verdict.seeds == tuple((seeds.run, seeds.order) for seeds in spec.confirm_seeds())
+    assert verdict.race is None
 
 
-def test_t_interval() -> None:
-    # Student's t by hand: differences 1, 2, 3; mean 2, s 1, t(2, 0.975) = 4.3027.
-    mean, half = difference_interval([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
-    assert mean == pytest.approx(2.0)
-    assert half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
-
-
-def test_one_pair_has_no_interval() -> None:
-    mean, half = difference_interval([2.0], [1.0])
-    assert mean == 1.0
-    assert math.isnan(half)
-
-
-def test_the_best_is_confirmed_under_the_eval_setting_that_validation_chose(
-    make_spec: Callable[..., SweepSpec], store: Store
-) -> None:
+def test_only_missing_pairs_are_learned(make_spec: Make, store: Store) -> None:
     ledger = ledger_of(make_spec("trials=2", "confirm.pairs=2"), store, [5e-4, 1e-3])
-    best, published = candidates(ledger)
-    assert (best.trial, best.eval_setting) == (1, {"threshold": 0.1})
-    assert (published.trial, published.eval_setting) == (0, {"threshold": 0.2})
+    assert len(play(ledger)) == 4
+    assert play(ledger) == []
+    grown = ledger_of(make_spec("trials=2", "confirm.pairs=3"), store, [])
+    assert make_plan(grown.spec, store).confirm_left == 2 * 3
+    assert len(play(grown)) == 2
+    # Half of 10 points for the learning rate, and 0.5 for the threshold.
+    assert "best - published: +5.50 points, 95 % interval [+5.50, +5.50], n = 3" in said(grown)
 
 
-def test_only_missing_pairs_are_learned(make_spec: Callable[..., SweepSpec], store: Store) -> None:
-    ledger = ledger_of(make_spec("trials=2", "confirm.pairs=2"), store, [5e-4, 1e-3])
-    assert learn_all(ledger) == 4
-    assert learn_all(ledger) == 0
-    grown = Ledger(make_spec("trials=2", "confirm.pairs=3"), store)
-    grown.refresh()
-    assert learn_all(grown) == 2
-    result = read_result(grown)
-    assert len(result.best) == len(result.published) == 3
-    mean, _ = difference_interval(result.best, result.published)
-    assert mean == pytest.approx(5.5)  # half of 10 points for the learning rate, and 0.5 for the threshold
-
-
-def test_published_weights_under_another_eval_setting_are_one_run(
-    make_spec: Callable[..., SweepSpec], store: Store
-) -> None:
+def test_published_weights_under_another_eval_setting_are_one_run(make_spec: Make, store: Store) -> None:
     ledger = ledger_of(make_spec("trials=2", "confirm.pairs=2"), store, [1e-3, 5e-4])
-    jobs = list(confirmation_jobs(ledger))
+    jobs = follow_up(ledger)
     assert [job.trial for job in jobs] == [0, 0]
     assert jobs[0].eval_settings == ({"threshold": 0.1}, {"threshold": 0.2})
 
 
-def test_the_published_setting_alone_is_confirmed_alone(make_spec: Callable[..., SweepSpec], store: Store) -> None:
+def test_the_published_setting_alone_is_confirmed_alone(make_spec: Make, store: Store) -> None:
     ledger = ledger_of(make_spec("trials=1", "confirm.pairs=2", "eval_grid.threshold=[0.2]"), store, [1e-3])
-    assert learn_all(ledger) == 2
-    assert read_result(ledger).published == ()
+    assert len(play(ledger)) == 2
+    assert "no difference to report: the published setting is the best" in said(ledger)
 
 
-def test_nothing_complete_confirms_nothing(make_spec: Callable[..., SweepSpec], store: Store) -> None:
-    assert list(confirmation_jobs(Ledger(make_spec("confirm.pairs=2"), store))) == []
+def test_nothing_complete_confirms_nothing(make_spec: Make, store: Store) -> None:
+    spec = make_spec("confirm.pairs=2")
+    assert follow_up(Ledger(spec, store)) == []
+    assert read_verdicts(store, spec.name) == []
+
+
+def test_nothing_asked_settles_nothing(make_spec: Make, store: Store) -> None:
+    spec = make_spec("trials=2", "confirm.pairs=0")
+    assert follow_up(ledger_of(spec, store, [5e-4, 1e-3])) == []
+    assert read_verdicts(store, spec.name) == []
+
+
+def with_company(make_spec: Make, *overrides: str) -> SweepSpec:
+    return make_spec("trials=4", "company.prior_work.learning_rate=0.0015", *overrides)
+
+
+def test_the_company_is_confirmed_beside(make_spec: Make, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = with_company(make_spec, "confirm.pairs=8")
+    assert [*spec.named_settings()] == ["published", "prior_work"]
+    ledger = ledger_of(spec, store, [5e-4, 1.5e-3, 1e-3, 2e-3])
+    jobs = play(ledger)
+    assert {job.trial for job in jobs} == {0, 1, 2}
+    text = said(ledger)
+    test = "paired t test on the 8 pairs fixed beforehand, p = 0"
+    assert f"best - published: +5.50 points, 95 % interval [+5.50, +5.50], n = 8: separated at 5 % ({test})" in text
+    assert "best - prior_work: +5.00 points, 95 % interval [+5.00, +5.00], n = 8\n" in text
+    store.put_json(store.sweep_path(spec.name), spec.identity())
+    assert main([store.uri, "--format", "json"]) == 0
+    (board,) = json.loads(capsys.readouterr().out)["tables"]
+    lines = {line["setting"]: line for line in board["lines"]}
+    assert sorted(lines) == ["best", "prior_work", "published"]
+    assert all(line["rank"] and line["n"] == 8 for line in lines.values())
+    first, second = board["differences"]
+    assert (first["against"], first["separated"], first["pairs"]) == ("published", True, 8)
+    assert (second["against"], second["separated"], second["said"]) == ("prior_work", None, "")
+    assert main([store.uri]) == 0
+    assert f"(95 % t), n = 8 pairs: separated at 5 % ({test})" in capsys.readouterr().out
+    # Of another metric than the sweep's there is no claim.
+    assert main([store.uri, "--metric", "forgetting", "--format", "json"]) == 0
+    (board,) = json.loads(capsys.readouterr().out)["tables"]
+    assert board["differences"][0]["separated"] is None
+    assert board["differences"][0]["said"].endswith("no claim: the sweep's claim is about average")
+
+
+def test_the_company_may_win(make_spec: Make, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = with_company(make_spec, "confirm.pairs=2")
+    ledger = ledger_of(spec, store, [5e-4, 1e-3, 1.5e-3])
+    assert {job.trial for job in play(ledger)} == {0, 1}
+    assert "no difference to report: the prior_work setting is the best" in said(ledger)
+    store.put_json(store.sweep_path(spec.name), spec.identity())
+    assert main([store.uri, "--format", "json"]) == 0
+    (board,) = json.loads(capsys.readouterr().out)["tables"]
+    assert [line["setting"] for line in board["lines"]] == ["best = prior_work", "published"]
+
+
+def test_the_claim_stays_at_the_number_of_pairs_that_was_fixed(make_spec: Make, store: Store) -> None:
+    play(ledger_of(make_spec("trials=2", "confirm.pairs=5"), store, [5e-4, 1e-3]))
+    grown = ledger_of(make_spec("trials=2", "confirm.pairs=9", "confirm.claim=true"), store, [])
+    play(grown)
+    assert "n = 9: no claim: 5 pairs were fixed beforehand (8 are needed)" in said(grown)
+    assert len(read_verdicts(store, grown.spec.name)) == 1
