@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from clsearch.errors import UsageError, nearest
@@ -12,12 +12,16 @@ from clsearch.spec.keys import canonical_json
 from clsearch.spec.settings import Acts, acts, coerce, field_type, fields
 
 Kind = Literal["float", "int", "choice"]
-PARAMETER_KEYS = ("low", "high", "log", "step", "choices", "published")
+PARAMETER_KEYS = ("low", "high", "log", "step", "choices", "published", "if")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the search space: a range of numbers (`low` to `high`, both included) or named choices."""
+    """A parameter of the search space: a range of numbers (`low` to `high`, both included) or named choices.
+
+    `when` is its condition: (other parameter, labels) for each other parameter that must have one of some values; the
+    parameter is active where all of them do (spec.conditions). Empty: always.
+    """
 
     name: str
     type: Kind
@@ -29,6 +33,7 @@ class Parameter:
     step: float | int | None = None
     choices: tuple[Any, ...] = ()
     labels: tuple[Any, ...] = ()  # what Optuna sees of each choice: the value itself, or the name of a named list
+    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     def contains(self, value: Any) -> bool:
         """Whether `value`, of the parameter's own type, can be proposed."""
@@ -46,13 +51,35 @@ class Parameter:
         """The setting that a label stands for; the inverse of `label`."""
         return self.choices[self.labels.index(label)] if self.type == "choice" else label
 
+    @property
+    def size(self) -> int | None:
+        """How many values it can take; None for a range without steps between them."""
+        if self.low is None or self.high is None:
+            return len(self.choices)
+        step = self.step or (1 if self.type == "int" else None)
+        return None if step is None else round((self.high - self.low) / step) + 1
+
+    def nth(self, position: int) -> Any:
+        """The value at a position from 0, of a parameter that has a `size`."""
+        if self.low is None or self.high is None:
+            return self.choices[position]
+        return min(self.high, self.low + (self.step or 1) * position)
+
+    def place(self, value: Any) -> Any:
+        """What tells a value from the others: its position where there is a `size`, else the value itself.
+
+        Two floats on the same step are the same value, however they were computed.
+        """
+        if self.low is None:
+            return self.choices.index(value)
+        return value if self.size is None else round((value - self.low) / (self.step or 1))
+
     def at(self, share: float) -> Any:
         """The value at a share in [0, 1) of the range (of its logarithm where `log`), all values equally wide."""
         if self.low is None or self.high is None:
             return self.choices[int(share * len(self.choices))]
         if self.step is not None or (self.type == "int" and not self.log):
-            step = self.step or 1
-            return self.low + step * int(share * (round((self.high - self.low) / step) + 1))
+            return self.nth(int(share * (self.size or 1)))
         if self.type == "int":
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             return min(int(self.high), max(int(self.low), round(math.exp(low + share * (high - low)))))
@@ -69,9 +96,19 @@ class Parameter:
         step = f", step {show(self.step)}" if self.step is not None else ""
         return f"{show(self.low)} .. {show(self.high)}{', log' if self.log else ''}{step}"
 
+    def condition_text(self) -> str:
+        """When the parameter is active, in a few words; empty where it always is."""
+        parts = [
+            f"{other} is {show(labels[0])}" if len(labels) == 1 else f"{other} is one of {', '.join(map(show, labels))}"
+            for other, labels in self.when
+        ]
+        return " and ".join(parts)
+
     def to_json(self) -> dict[str, Any]:
-        """What belongs to the identity of a sweep."""
+        """What belongs to the identity of a sweep; `parameter_from_json` is the inverse."""
         facts: dict[str, Any] = {"type": self.type, "published": self.published}
+        if self.when:
+            facts["if"] = {other: list(labels) for other, labels in self.when}
         if self.type == "choice":
             return facts | {"choices": list(self.choices), "labels": list(self.labels)}
         return facts | {"low": self.low, "high": self.high, "log": self.log, "step": self.step}
@@ -90,7 +127,9 @@ def column_value(value: Any) -> Any:
 
 
 def read_parameter(method: str, name: str, given: Any, where: str) -> Parameter:
-    """The parameter that a space's entry describes; raises UsageError naming `where` and the key.
+    """The parameter that a space's entry describes, without its condition (spec.conditions reads `if`).
+
+    Raises UsageError naming `where` and the key.
 
     `given` has either `low` and `high` (numbers; with `log`, `step`), or `choices`: a list, or a mapping of names to
     values. Its `published` value is the method's default unless it states one, and must lie in the range.
@@ -115,6 +154,35 @@ def read_parameter(method: str, name: str, given: Any, where: str) -> Parameter:
             "widen the range or state another 'published'"
         )
     return parameter
+
+
+def parameter_from_json(method: str, name: str, facts: Mapping[str, Any]) -> Parameter:
+    """The parameter that the identity of a stored sweep describes; raises UsageError for a value it cannot have."""
+    where = f"stored space.{name}"
+
+    def typed(value: Any) -> Any:
+        return coerce(method, name, value, where)
+
+    when = tuple((other, tuple(labels)) for other, labels in sorted(facts.get("if", {}).items()))
+    parameter = Parameter(name, facts["type"], acts(method, name), typed(facts["published"]), when=when)
+    if parameter.type == "choice":
+        choices = tuple(map(typed, facts["choices"]))
+        return replace(parameter, choices=choices, labels=tuple(facts["labels"]))
+    low, high = typed(facts["low"]), typed(facts["high"])
+    return replace(parameter, low=low, high=high, log=facts["log"], step=facts["step"])
+
+
+def stated_value(method: str, parameter: Parameter, given: Any, where: str) -> Any:
+    """The value that a label or a value stands for; raises UsageError naming `where` if it has no such value."""
+    for label, value in zip(parameter.labels, parameter.choices, strict=True):
+        if type(label) is type(given) and label == given:
+            return value
+    if isinstance(given, str) and any(isinstance(label, str) for label in parameter.labels):
+        raise UsageError(f"{where}: there is no choice '{given}': {nearest(given, map(str, parameter.labels))}")
+    value = coerce(method, parameter.name, given, where)
+    if not parameter.contains(value):
+        raise UsageError(f"{where}: {show(value)} is not in {parameter.range_text()}")
+    return value
 
 
 def _read_choices(method: str, name: str, given: Mapping[str, Any], published: Any, where: str) -> Parameter:

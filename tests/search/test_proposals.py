@@ -11,8 +11,8 @@ import optuna
 import pytest
 
 from clsearch.results.trials import TrialRecord
-from clsearch.search import proposals
-from clsearch.search.proposals import distribution, propose
+from clsearch.search.proposals import propose
+from clsearch.search.study import distribution
 from clsearch.spec.sweep import SweepSpec
 
 
@@ -82,7 +82,7 @@ def test_optuna_is_told_how_each_trial_ended(
     setting = spec.published_setting()
     trials = [
         record(0, setting, status="complete", objective=61.5),
-        record(1, setting, status="pruned", objective=40.0, tasks_learned=2),
+        record(1, setting, status="pruned", objective=None, tasks_learned=2, curve=[None, 40.0]),
         record(2, setting, status="failed", objective=None, tasks_learned=1),
         record(3, setting),
     ]
@@ -113,9 +113,3 @@ def test_named_lists_reach_optuna_by_name(make_spec: Callable[..., SweepSpec]) -
         assert isinstance(known, optuna.distributions.CategoricalDistribution)
         assert all(isinstance(choice, str) for choice in known.choices)
     assert all(isinstance(ask(spec, 1, [])[parameter.name], tuple) for parameter in lists)
-
-
-def test_minimising_sweep_has_a_minimising_study(make_spec: Callable[..., SweepSpec]) -> None:
-    directions = proposals._DIRECTIONS
-    assert directions["min"].name == "MINIMIZE"
-    assert directions["max"].name == "MAXIMIZE"
