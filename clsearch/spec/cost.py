@@ -4,13 +4,72 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from clsearch.spec.backbones import Backbone, Tower
+from clsearch.results.spending import Spending
+from clsearch.results.store import Store
+from clsearch.results.trials import TrialRecord, read_trials
+from clsearch.spec.backbones import Backbone, Tower, find_backbone
+from clsearch.spec.identity import difference
+from clsearch.spec.protocols import read_protocol
+from clsearch.spec.sweep import SweepSpec
 
 # Inputs plus outputs of each linear layer of a block, in units of its width; an MLP is four times as wide.
 _FANS = {"q": 2, "k": 2, "v": 2, "out": 2, "fc1": 5, "fc2": 5}
 _BYTES = {"float32": 4, "float64": 8}
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What one stage took before: the median over `trials` complete trials of a sweep.
+
+    Attributes:
+        seconds: of wall clock, learning, evaluation and all that a trial does besides.
+        sweep: where it was measured.
+        differing: the fixed settings in which that sweep differs from the one asked about, as `iterations: 40 -> 10`.
+    """
+
+    seconds: float
+    trials: int
+    sweep: str
+    differing: tuple[str, ...] = ()
+
+
+def stage_cost(spec: SweepSpec, trials: Iterable[TrialRecord], store: Store) -> StageCost | None:
+    """The cost of a stage by the sweep's own trials; None where neither they nor another sweep's tell.
+
+    The other sweep has the method, the backbone and the benchmark in common. Of several, the one whose fixed settings
+    differ least, then the one with the most trials.
+    """
+    own = seconds_per_stage(trial.outcome for trial in trials if trial.outcome is not None)
+    if own is not None:
+        return StageCost(*own, spec.name)
+    found = []
+    for path in store.list("sweeps/"):
+        other = path.removeprefix("sweeps/").removesuffix(".json")
+        identity = store.get_json(path)
+        if other == spec.name or not _is_alike(identity, spec):
+            continue
+        records = read_trials(store, other)
+        cost = seconds_per_stage(trial.outcome for trial in records if trial.outcome is not None)
+        if cost is not None:
+            asked = spec.identity()["settings"]
+            # What is searched there is no fixed setting here, and says nothing of the cost.
+            both = {name: value for name, value in identity["settings"].items() if name in asked}
+            differing = difference(both, {name: asked[name] for name in both})
+            found.append(StageCost(*cost, other, tuple(differing)))
+    return min(found, key=lambda cost: (len(cost.differing), -cost.trials), default=None)
+
+
+def _is_alike(identity: Mapping[str, Any], spec: SweepSpec) -> bool:
+    """Whether the trials of a sweep with this identity learn what those of `spec` do."""
+    learned = read_protocol(identity["protocol"], "a stored sweep").benchmark or identity["benchmark"]
+    return (identity["method"], identity["backbone"], learned) == (
+        spec.method,
+        spec.backbone,
+        spec.course("search").benchmark,
+    )
 
 
 def seconds_per_stage(outcomes: Iterable[Mapping[str, Any]]) -> tuple[float, int] | None:
@@ -45,6 +104,38 @@ def stage_bytes(
     return size * (head + _adapters(method, settings, backbone.towers, task))
 
 
+def least_parameters(method: str, settings: Mapping[str, Any], backbone: Backbone, tasks: int) -> dict[str, int]:
+    """What a setting trains at task `tasks` and stores after it at the least, by the name of the constraint on it.
+
+    What is not known before a start is left out: heads, and the rank that FM-LoRA chooses. Empty for networks whose
+    size is not known.
+    """
+    if method == "fine_tuning" and backbone.parameters is not None:
+        # CLIP's scale, one number, is not trained.
+        return {"trained_parameters": backbone.parameters - 1, "stored_parameters": backbone.parameters}
+    if method in ("fine_tuning", "frozen") or not backbone.towers:
+        return {}
+    least = {"stored_parameters": _adapters(method, settings, backbone.towers, tasks)}
+    if method != "fm_lora":
+        least["trained_parameters"] = _adapters(method, settings, backbone.towers, 1)
+    return least
+
+
+def hopeless_settings(spec: SweepSpec) -> list[str]:
+    """A sentence for each named setting that is known to break a constraint before it is learned."""
+    tasks, backbone, limits = spec.course("search").tasks, find_backbone(spec.backbone), spec.constraints.limits()
+    said = []
+    for name, setting in spec.named_settings().items():
+        least = least_parameters(spec.method, spec.full_settings(setting), backbone, tasks)
+        for cost in sorted(least.keys() & limits.keys()):
+            if least[cost] > limits[cost]:
+                said.append(
+                    f"the {name} setting has at least {least[cost]:,} {cost.replace('_', ' ')}, more than "
+                    f"constraints.{cost}={limits[cost]:,}: it is learned and shown, and never the best"
+                )
+    return said
+
+
 def _adapters(method: str, settings: Mapping[str, Any], towers: tuple[Tower, ...], task: int) -> int:
     """Parameters that the method holds after `task` tasks."""
     projections = settings["projections"]
@@ -59,6 +150,21 @@ def _adapters(method: str, settings: Mapping[str, Any], towers: tuple[Tower, ...
     rank = int(max(settings["candidate_ranks"]))
     weights = sum(tower.depth for tower in towers) * len(projections)
     return rank * per_rank + weights * rank * rank + int(settings["prompt_tokens"]) * towers[0].width
+
+
+def spending_text(spending: Spending) -> str:
+    """What was spent, in a line."""
+    parts = [f"{duration(spending.hours * 3600)} at work", f"{duration(spending.trial_hours * 3600)} in trials"]
+    if spending.gpu_hours:
+        parts.append(f"{hours_text(spending.gpu_hours)} GPU-hours")
+    starts = f"{spending.attempts} start{'' if spending.attempts == 1 else 's'}"
+    lost = f", {spending.lost_attempts} of them lost or not ended" if spending.lost_attempts else ""
+    return f"{', '.join(parts)} ({starts}{lost})"
+
+
+def hours_text(hours: float) -> str:
+    """Hours with two digits that count."""
+    return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
 
 
 def duration(seconds: float) -> str:

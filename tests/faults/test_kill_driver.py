@@ -140,6 +140,7 @@ def test_ending_a_driver_leaves_its_trials_to_the_next(tmp_path: Path, temporary
     command = Command(open_store(str(tmp_path)), 1, temporary)
     assert command.kill_when(r"trial 0 +task 1/3", signal.SIGTERM) == 130  # as `ray job stop` does
     assert [trial.status for trial in read_trials(command.store, SWEEP)] == ["running"]
+    assert command.store.get_json(command.store.end_path(SWEEP, 0, 1))["ended"] == "stopped"
 
 
 def test_nothing_of_a_killed_driver_is_left(temporary: Path) -> None:
