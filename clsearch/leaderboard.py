@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 
 from clsearch.errors import EXIT_USAGE, UsageError, nearest
 from clsearch.results.board import PHASES_SHOWN, Board, make_boards
+from clsearch.results.compare import compare_two
+from clsearch.results.compare_show import FORMATS as DIFF_FORMATS
 from clsearch.results.metrics import METRICS
 from clsearch.results.sequences import COLUMNS
 from clsearch.results.show import FORMATS, SORTS
 from clsearch.results.store import Store, open_store
 from clsearch.results.trials import read_trials
+from clsearch.results.verdicts import read_all_verdicts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--benchmark", help="only this one")
     parser.add_argument("--metric", help=f"rank by: {', '.join(METRICS)} (default: the benchmark's headline)")
     parser.add_argument("--sort", help=f"order of the lines: a metric, or {', '.join(SORTS)} (default: by rank)")
+    parser.add_argument(
+        "--diff", nargs=2, metavar=("A", "B"), help="what differs between two sweeps, or trials given as sweep:trial"
+    )
     parser.add_argument("--format", default="table", help=", ".join(FORMATS))
     asked = parser.parse_args(argv)
     try:
@@ -29,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _known("sort", asked.sort, {**METRICS, **SORTS})
         store = open_store(asked.uri, create=False)
         store.require()
+        if asked.diff is not None:
+            print(_difference(store, asked), end="")
+            return 0
         boards = _chosen(load_boards(store, asked.metric), asked.benchmark, store)
         text = FORMATS[asked.format](boards, asked.sort)
     except UsageError as error:
@@ -49,7 +58,17 @@ def load_boards(store: Store, metric: str | None = None) -> list[Board]:
     identities = dict(zip(names, store.read_many(paths, store.get_json), strict=True))
     kinds = {name: str(info.kind) for name, info in BENCHMARKS.items()}
     rows = store.read_rows(columns=COLUMNS, phase=PHASES_SHOWN)
-    return make_boards(rows, read_trials(store), identities, kinds, metric)
+    return make_boards(rows, read_trials(store), identities, kinds, metric, read_all_verdicts(store))
+
+
+def _difference(store: Store, asked: argparse.Namespace) -> str:
+    for option in ("benchmark", "sort"):
+        if getattr(asked, option) is not None:
+            raise UsageError(f"--{option} is for boards: --diff compares two sweeps; leave it out")
+    _known("format of --diff", asked.format, DIFF_FORMATS)
+    first, second = asked.diff
+    found = compare_two(store, first, second, [asked.metric] if asked.metric is not None else [])
+    return DIFF_FORMATS[asked.format](found)
 
 
 def _known(option: str, value: str | None, valid: Iterable[str]) -> None:

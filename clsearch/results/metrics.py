@@ -120,6 +120,11 @@ def forgetting_first(correct: ArrayLike, count: ArrayLike) -> Figures:
     return -bwt(correct, count)
 
 
+def plasticity(correct: ArrayLike, count: ArrayLike) -> Figures:
+    """Mean over tasks of the accuracy on each right after learning it (learning accuracy in MER, arXiv 1810.11910)."""
+    return _mean(np.diagonal(accuracy_matrix(correct, count), axis1=-2, axis2=-1))
+
+
 def fwt(correct: ArrayLike, count: ArrayLike, baseline: ArrayLike) -> Figures:
     """Forward transfer: mean over i > 1 of the accuracy on i just before learning it less the untrained `baseline`.
 
@@ -160,6 +165,7 @@ METRICS: dict[str, Metric] = {
         forgetting_coda,
         forgetting_first,
         bwt,
+        plasticity,
     )
 }
 LOWER_IS_BETTER = frozenset({"forgetting", "forgetting_coda", "forgetting_first"})

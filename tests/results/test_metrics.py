@@ -32,6 +32,7 @@ def test_class_incremental_metrics_of_unequal_tasks() -> None:
         "forgetting_coda": ((90 - 50) / 1 + ((50 - 0) + (75 - 50)) / 2) / 2,
         "forgetting_first": ((90 - 0) + (75 - 50)) / 2,
         "bwt": ((0 - 90) + (50 - 75)) / 2,
+        "plasticity": (90 + 75 + 80) / 3,
     }
     for name, value in expected.items():
         assert METRICS[name](CORRECT, COUNT) == pytest.approx(value, abs=1e-12), name
@@ -60,7 +61,7 @@ def test_forgetting_takes_the_best_stage_and_may_include_the_last() -> None:
 
 def test_one_task() -> None:
     correct, count = np.array([[3]]), np.array([[4]])
-    for name in ("final_acc_micro", "final_acc_macro", "aaa_micro", "aaa_macro", "average", "last"):
+    for name in ("final_acc_micro", "final_acc_macro", "aaa_micro", "aaa_macro", "average", "last", "plasticity"):
         assert METRICS[name](correct, count) == 75.0, name
     for name in ("transfer", "forgetting", "forgetting_coda", "forgetting_first", "bwt"):
         assert math.isnan(METRICS[name](correct, count)), name
@@ -100,6 +101,7 @@ def test_against_the_definitions_written_as_loops(tasks: int, seed: int) -> None
         "aaa_macro": sum(sum(a[t, : t + 1]) / (t + 1) for t in span) / tasks,
         "average": sum(sum(a[t, j] for t in span) / tasks for j in span) / tasks,
         "last": sum(a[-1]) / tasks,
+        "plasticity": sum(a[i, i] for i in span) / tasks,
     }
     if tasks > 1:
         expected["transfer"] = sum(sum(a[t, j] for t in range(j)) / j for j in range(1, tasks)) / (tasks - 1)
