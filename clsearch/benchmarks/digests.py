@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from clsearch.benchmarks.catalogue import BenchmarkInfo
 from clsearch.benchmarks.examples import Listing
@@ -17,6 +17,20 @@ def layout_digests(info: BenchmarkInfo, layout: Layout, transforms: TransformSet
     tasks = tuple(digest(_task_facts(info, layout, plan, transforms)) for plan in layout.plans)
     tests = [_examples(plan.split.test) for plan in layout.plans]
     return tasks, digest([tasks, tests, layout.class_names, layout.templates])
+
+
+def evaluation_digests(
+    info: BenchmarkInfo, layout: Layout, transforms: TransformSet
+) -> tuple[dict[Literal["validation", "test"], str], ...]:
+    """For each task, a digest of what is seen of it when a model is evaluated on it, by split."""
+    seen = {"transforms": dataclasses.asdict(transforms), "image_size": info.image_size}
+    return tuple(
+        {
+            "validation": digest([_examples(plan.split.validation), seen]),
+            "test": digest([_examples(plan.split.test), seen]),
+        }
+        for plan in layout.plans
+    )
 
 
 def _task_facts(info: BenchmarkInfo, layout: Layout, plan: TaskPlan, transforms: TransformSet) -> dict[str, Any]:

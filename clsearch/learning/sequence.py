@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
-
-from clsearch.backbones.load import PRECISIONS, load_backbone, weights_digest
-from clsearch.benchmarks.streams import Stream, Task, open_stream
+from clsearch.backbones.load import load_backbone, weights_digest
 from clsearch.errors import UsageError
 from clsearch.layers.workers import Workers
 from clsearch.learning.checkpoint import Checkpoint, DamagedCheckpointError, decode, encode
-from clsearch.learning.evaluation import count_correct
-from clsearch.learning.optimisation import preparation
+from clsearch.learning.keys import request_settings, request_stages, request_stream, resume_point
+from clsearch.learning.known import Known, Wanted, look_up
+from clsearch.learning.measure import live_metric, measure, write_rows
+from clsearch.learning.memory import forget_peak, peak_gb
 from clsearch.learning.request import SequenceRequest, SequenceResult, TaskReport
-from clsearch.learning.rows import Counts, StageRows, stored_counts
-from clsearch.learning.stages import examples_of, make_method, own_device, stage_keys
+from clsearch.learning.stages import make_method, own_device
+from clsearch.learning.state import SequenceState, alone
 from clsearch.learning.task_data import LearningData
 from clsearch.methods.base import Method, TaskInfo
-from clsearch.results.metrics import LOWER_IS_BETTER, METRICS
+from clsearch.results.counts import note_weights
 from clsearch.results.store import Store, StoreError
 from clsearch.spec.families import check_families
-from clsearch.spec.settings import MethodSettings, make_settings
 
 Report = Callable[[TaskReport], None]
 RESUMPTIONS = 3  # how often a sequence looks for its place again when a checkpoint vanishes under it
@@ -35,29 +31,6 @@ class _CheckpointGoneError(Exception):
     """A checkpoint that was there a moment ago is not there any more."""
 
 
-@dataclass
-class _Sequence:
-    """What the stages of one sequence share."""
-
-    request: SequenceRequest
-    store: Store
-    workers: Workers
-    settings: MethodSettings
-    stream: Stream[Any]
-    backbone: Any
-    keys: tuple[str, ...]
-    progress: Callable[[int, int, int], None] | None
-    correct: np.ndarray[Any, Any] = field(init=False)  # [eval setting, task learned, task evaluated], first split
-    count: np.ndarray[Any, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        total = len(self.stream.tasks)
-        self.correct = np.zeros((len(self.request.eval_settings), total, total), dtype=np.int64)
-        self.count = np.zeros_like(self.correct)
-        device = next(self.backbone.parameters()).device
-        self.prepare = preparation(self.stream.normalize, PRECISIONS[self.request.precision], device)
-
-
 def run_sequence(
     request: SequenceRequest,
     store: Store,
@@ -65,7 +38,11 @@ def run_sequence(
     report: Report = lambda _: None,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> SequenceResult:
-    """Bring every stage of the sequence, and its rows, into the store.
+    """Bring the rows of every stage of the sequence into the store.
+
+    A stage that anybody has measured under the same eval settings on the same tasks is neither learned nor measured:
+    its rows are written from its counts, and it leaves no checkpoint. What lacks counts is measured on the stage's
+    checkpoint, where there is one; else learning goes on from the latest before it.
 
     Args:
         report: told of each task after its rows are in the store, in task order, stored ones included (rank 0 only).
@@ -90,90 +67,80 @@ def run_sequence(
 
 def _open(
     request: SequenceRequest, store: Store, workers: Workers, progress: Callable[[int, int, int], None] | None
-) -> _Sequence:
-    """Check what is asked, and load the stream and the backbone; raises UsageError."""
-    settings = make_settings(request.method, request.settings, f"method '{request.method}'")
+) -> SequenceState:
+    """Check what is asked, load the stream and the backbone, and look up what is known; raises UsageError."""
+    settings = request_settings(request)
     check_families(request.method, request.backbone, request.benchmark)
-    stream: Stream[Any] = open_stream(
-        request.benchmark, request.order_seed, with_test="test" in request.splits, tasks=request.max_tasks
-    )
+    stream = request_stream(request)
     backbone = load_backbone(request.backbone, request.precision)
     if backbone.image_size != stream.image_size:
         raise UsageError(
             f"backbone '{request.backbone}' takes images of {backbone.image_size} px, "
             f"benchmark '{request.benchmark}' gives {stream.image_size} px"
         )
-    keys = stage_keys(request, settings, stream, weights_digest(backbone))
-    return _Sequence(request, store, workers, settings, stream, backbone.to(own_device()), keys, progress)
+    weights = weights_digest(backbone)
+    stages = request_stages(request, stream, weights)
+    known = Known(request)
+    if not workers.rank:
+        note_weights(store, request.backbone, request.precision, weights)
+        known = look_up(store, request, stages)
+    return SequenceState(request, store, workers, settings, stream, backbone.to(own_device()), stages, known, progress)
 
 
-def _bring_stages(sequence: _Sequence, report: Report) -> SequenceResult:
-    request, store, workers, keys = sequence.request, sequence.store, sequence.workers, sequence.keys
-    method = make_method(request, sequence.settings, sequence.stream, sequence.backbone, workers)
-    found = [_read_stored(sequence, t, key) for t, key in enumerate(keys, 1)] if not workers.rank else None
-    missing: list[list[int]] = workers.broadcast(found)
-    done = [not lacking for lacking in missing]
-    resumed = _resume_from(sequence, keys, done)
-    records: list[dict[str, Any]] = []
-    if resumed:
-        last = _load(sequence, method, keys[resumed - 1]).record
-        records = [*last["before"], last]
+def _bring_stages(sequence: SequenceState, report: Report) -> SequenceResult:
+    request, store, workers, known = sequence.request, sequence.store, sequence.workers, sequence.known
+    total = len(sequence.stages)
+    wanted: list[Wanted] = workers.broadcast([known.wanted(t) for t in range(1, total + 1)])
+    unknown = [t for t, lacking in enumerate(wanted, 1) if lacking]
+    method, resumed, records = _take_up(sequence, unknown)
     reports: list[TaskReport] = []
-    for t, key in enumerate(keys, 1):
+    for t in range(1, total + 1):
         learn_seconds = evaluate_seconds = 0.0
-        reused = t <= resumed or all(done)
-        if not reused:
-            learn_seconds, record, reused = _learn(sequence, method, sequence.stream.tasks[t - 1], key, records)
+        reused = True
+        if method is not None and resumed < t <= unknown[-1]:
+            learn_seconds, record, reused = _learn(sequence, method, t, records)
             records.append(record)
-        if not done[t - 1]:
-            evaluate_seconds = _evaluate(sequence, method, t, key, records[t - 1], missing[t - 1])
-        if request.keep == "last" and not all(done) and t >= max(resumed, 2) and not workers.rank:
-            store.delete(store.stage_path(keys[t - 2]))
-        reports.append(TaskReport(t, len(keys), _live(sequence, t), learn_seconds, evaluate_seconds, reused))
+        if method is not None and wanted[t - 1]:
+            evaluate_seconds = measure(sequence, method, t, records[t - 1], wanted[t - 1])
+        if not workers.rank:
+            write_rows(sequence, t)
+            if request.keep == "last" and unknown and max(resumed, 2) <= t <= unknown[-1]:
+                store.delete(sequence.path(t - 1))
+        workers.barrier()
+        reports.append(TaskReport(t, total, live_metric(sequence, t), learn_seconds, evaluate_seconds, reused))
         if not workers.rank:
             report(reports[-1])
+    told = [*records, *(known.record(t) for t in range(len(records) + 1, total + 1))]
     return SequenceResult(
-        tasks_total=len(keys),
+        tasks_total=total,
         stages_learned=sum(not told.reused for told in reports),
         stages_reused=sum(told.reused for told in reports),
         learn_seconds=sum(told.learn_seconds for told in reports),
         evaluate_seconds=sum(told.evaluate_seconds for told in reports),
-        records=tuple({name: value for name, value in record.items() if name != "before"} for record in records),
+        records=tuple(alone(record) for record in told if record is not None),
     )
 
 
-def _read_stored(sequence: _Sequence, t: int, key: str) -> list[int]:
-    """The eval settings whose rows of stage t are not in the store; takes over the counts of those that are."""
-    missing = []
-    for i, eval_setting in enumerate(sequence.request.eval_settings):
-        counts = stored_counts(sequence.store, sequence.request, t, eval_setting, key)
-        if counts is None:
-            missing.append(i)
-            continue
-        for evaluated, correct, count in counts:
-            sequence.correct[i, t - 1, evaluated - 1] = correct
-            sequence.count[i, t - 1, evaluated - 1] = count
-    return missing
+def _take_up(sequence: SequenceState, unknown: list[int]) -> tuple[Method | None, int, list[dict[str, Any]]]:
+    """The method where learning goes on, the stage it is at, and the records up to there.
 
-
-def _resume_from(sequence: _Sequence, keys: tuple[str, ...], done: list[bool]) -> int:
-    """The stage to load before going on: 0 for a fresh start, or where every row is there and nothing is needed."""
-    if all(done) or sequence.request.keep == "none":
-        return 0
-    first = done.index(False) + 1
-    exists = sequence.workers.broadcast(
-        [sequence.store.exists(sequence.store.stage_path(key)) for key in keys[:first]]
-        if not sequence.workers.rank
-        else None
-    )
-    # The first stage that lacks rows must be evaluated, so it or one before it is where learning goes on.
-    return max((t for t in range(1, first + 1) if exists[t - 1]), default=0)
-
-
-def _load(sequence: _Sequence, method: Method, key: str) -> Checkpoint:
-    """Take up a stage. Rank 0 reads it for all workers, so that all of them find it, or find it gone."""
+    No method at all where every stage is known.
+    """
+    if not unknown:
+        return None, 0, []
     store, workers = sequence.store, sequence.workers
-    path = store.stage_path(key)
+    method = make_method(sequence.request, sequence.settings, sequence.stream, sequence.backbone, workers)
+    found = resume_point(unknown[0], lambda t: store.exists(sequence.path(t))) if not workers.rank else 0
+    resumed: int = workers.broadcast(found)
+    if not resumed:
+        return method, 0, []
+    last = _load(sequence, method, resumed).record
+    return method, resumed, [*last["before"], last]
+
+
+def _load(sequence: SequenceState, method: Method, t: int) -> Checkpoint:
+    """Take up a stage. Rank 0 reads it for all workers, so that all of them find it, or find it gone."""
+    store, workers, path = sequence.store, sequence.workers, sequence.path(t)
     data = workers.broadcast(_get_or_none(store, path) if not workers.rank else None)
     if data is None:
         raise _CheckpointGoneError(path)
@@ -195,15 +162,15 @@ def _get_or_none(store: Store, path: str) -> bytes | None:
 
 
 def _learn(
-    sequence: _Sequence, method: Method, task: Task, key: str, before: list[dict[str, Any]]
+    sequence: SequenceState, method: Method, t: int, before: list[dict[str, Any]]
 ) -> tuple[float, dict[str, Any], bool]:
     """Learn one task, or take it from the store; seconds, the stage's record, and whether it was there already."""
     request, store, workers = sequence.request, sequence.store, sequence.workers
-    path = store.stage_path(key)
-    keeps = request.keep != "none"
-    if keeps and workers.broadcast(store.exists(path) if not workers.rank else None):
-        return 0.0, _load(sequence, method, key).record, True
+    task, path = sequence.stream.tasks[t - 1], sequence.path(t)
+    if workers.broadcast(store.exists(path) if not workers.rank else None):
+        return 0.0, _load(sequence, method, t).record, True
     begun = time.perf_counter()
+    forget_peak(own_device())
     data = LearningData(task, sequence.settings, request.run_seed, sequence.prepare, workers)
     method.begin_task(TaskInfo(task.index, task.name, task.classes), data)
     trained = method.trained_parameters()
@@ -218,50 +185,15 @@ def _learn(
         "trained_parameters": trained,
         "stored_parameters": method.stored_parameters(),
         "learn_seconds": seconds,
+        "memory_gb": workers.largest(peak_gb(own_device())),
         "method": method.record(),
         # A checkpoint tells of the whole way to it: with `keep: last` it is the only one left.
-        "before": [{name: value for name, value in record.items() if name != "before"} for record in before],
+        "before": [alone(record) for record in before],
     }
-    if keeps:
+    if request.keep != "none":
         state = method.state()
         written = workers.broadcast(store.put(path, encode(Checkpoint(state, record))) if not workers.rank else None)
         if not written:
             # Somebody else learned it meanwhile; that checkpoint counts, so that rows agree with what is stored.
-            record = _load(sequence, method, key).record
+            record = _load(sequence, method, t).record
     return seconds, record, False
-
-
-def _evaluate(
-    sequence: _Sequence, method: Method, t: int, key: str, record: dict[str, Any], missing: list[int]
-) -> float:
-    """Evaluate stage t under those eval settings whose rows are missing, and write them, one file an eval setting."""
-    request, stream, workers = sequence.request, sequence.stream, sequence.workers
-    begun = time.perf_counter()
-    evaluated = [task for task in stream.tasks if stream.kind == "cross_domain" or task.index <= t]
-    counts: dict[str, tuple[list[list[int]], list[int]]] = {}
-    for split in request.splits:
-        sets = [examples_of(task, split) for task in evaluated]
-        grid = [request.eval_settings[i] for i in missing]
-        correct = count_correct(method, sets, grid, stream.candidates(t), sequence.prepare, workers)
-        counts[str(split)] = correct, [len(examples) for examples in sets]
-    seconds = time.perf_counter() - begun
-    if not workers.rank:
-        device = torch.cuda.get_device_name() if own_device().type == "cuda" else "cpu"
-        rows = StageRows(request, stream, sequence.settings, t, key, record, workers.size, device, seconds)
-        for position, i in enumerate(missing):
-            by_split: dict[str, Counts] = {split: (c[position], totals) for split, (c, totals) in counts.items()}
-            rows.write(sequence.store, request.eval_settings[i], evaluated, by_split)
-            first = by_split[request.splits[0]]
-            for task, right, total in zip(evaluated, *first, strict=True):
-                sequence.correct[i, t - 1, task.index - 1] = right
-                sequence.count[i, t - 1, task.index - 1] = total
-    workers.barrier()
-    return seconds
-
-
-def _live(sequence: _Sequence, t: int) -> float:
-    """The request's metric after task t, of the best eval setting so far."""
-    metric = METRICS[sequence.request.metric]
-    figures = [float(metric(c[:t, :t], n[:t, :t])) for c, n in zip(sequence.correct, sequence.count, strict=True)]
-    best = min if sequence.request.metric in LOWER_IS_BETTER else max
-    return best(figures)

@@ -1,4 +1,4 @@
-"""What a request makes of each task: the stage's key, the method that learns it, the examples it is measured on."""
+"""What a request makes of each task: the method that learns it, the device, the examples it is measured on."""
 
 from __future__ import annotations
 
@@ -11,36 +11,12 @@ from clsearch.layers.workers import Workers
 from clsearch.learning.request import SequenceRequest
 from clsearch.methods import METHODS
 from clsearch.methods.base import Method, StreamInfo
-from clsearch.spec.keys import stage_key
-from clsearch.spec.settings import MethodSettings, acts, fields
+from clsearch.spec.settings import MethodSettings
 
 
 def own_device() -> torch.device:
     """The GPU this process was given (Ray hides the others), else the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def stage_keys(
-    request: SequenceRequest, settings: MethodSettings, stream: Stream[Any], weights: str
-) -> tuple[str, ...]:
-    """The key of every stage, in task order (see the design's contract): what learns it, from what, on what."""
-    acting = {name: getattr(settings, name) for name in fields(request.method) if acts(request.method, name) != "eval"}
-    facts: dict[str, Any] = {
-        "method": request.method,
-        "numerics": settings.numerics,
-        "settings": acting,
-        "backbone": request.backbone,
-        "weights": weights,
-        "precision": request.precision,
-        "run_seed": request.run_seed,
-        "order_seed": request.order_seed,
-    }
-    if settings.reads_tasks_total:
-        facts["tasks_total"] = stream.tasks_total
-    keys: list[str] = []
-    for task in stream.tasks:
-        keys.append(stage_key(keys[-1] if keys else None, facts | {"data": stream.task_digest(task.index)}))
-    return tuple(keys)
 
 
 def make_method(

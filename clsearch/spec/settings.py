@@ -3,6 +3,9 @@
 Each field says when it acts (`train`, `eval` or `both`, see the design's contract), and where its default comes from:
 `code` (a public implementation), `paper` (its text), `lost` (the text lost the number; the value is our choice) or
 `ours`. A search space names these fields; a dry run knows every default from here.
+
+A field may act only from a later task on (`from_task`): it is no part of what an earlier stage is, so stages before it
+are shared by all its values. That is a promise: their checkpoints are the same to the bit (tests/methods).
 """
 
 from __future__ import annotations
@@ -31,14 +34,17 @@ def setting(
     least: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    from_task: int = 1,
 ) -> Any:
-    """A settings field: its default, the source of that default, when it acts, and the values that make sense.
+    """A settings field: its default, the source of that default, when it acts (and from which task on it does), and
+    the values that make sense.
 
     `least` belongs to the range, `above` and `below` do not; they bound a number,
     or each number of a list.
     """
     bounds = {"least": least, "above": above, "below": below}
-    return dataclasses.field(default=default, metadata={"source": source, "note": note, "acts": acts, **bounds})
+    facts = {"source": source, "note": note, "acts": acts, "from_task": from_task}
+    return dataclasses.field(default=default, metadata={**facts, **bounds})
 
 
 @dataclass(frozen=True)
@@ -105,13 +111,17 @@ class FMLoRASettings(MethodSettings):
     epochs: int = setting(30, "paper", least=1)
     batch: int = setting(256, "paper", least=1)
     candidate_ranks: tuple[int, ...] = setting((2, 4, 8, 16), "lost", "rising; the last is r_max", least=1)
-    rank_selector: Literal["gumbel", "validate", "fixed"] = setting("gumbel", "paper", "fixed: always r_max")
-    selector_temperature: float = setting(1.0, "lost", "of the Gumbel softmax, tau_g", above=0)
-    selector_tolerance: float = setting(0.5, "lost", "points of accuracy a smaller rank may cost (validate)", least=0)
-    selector_learning_rate: float = setting(
-        0.05, "ours", "of the selector's weights w; at the rate of the factors they cannot move"
+    rank_selector: Literal["gumbel", "validate", "fixed"] = setting(
+        "gumbel", "paper", "fixed: always r_max", from_task=2
     )
-    selector_epochs: int = setting(1, "paper", "preliminary epochs per selection", least=1)
+    selector_temperature: float = setting(1.0, "lost", "of the Gumbel softmax, tau_g", above=0, from_task=2)
+    selector_tolerance: float = setting(
+        0.5, "lost", "points of accuracy a smaller rank may cost (validate)", least=0, from_task=2
+    )
+    selector_learning_rate: float = setting(
+        0.05, "ours", "of the selector's weights w; at the rate of the factors they cannot move", from_task=2
+    )
+    selector_epochs: int = setting(1, "paper", "preliminary epochs per selection", least=1, from_task=2)
     prompt_tokens: int = setting(10, "lost", "length of the shared meta-prompt, m; 0: no meta-prompt", least=0)
     prompt_learning_rate: float = setting(1.0, "ours", "of the meta-prompt, as a multiple of learning_rate", above=0)
     combination: Literal["sum", "last", "continue"] = setting("sum", "ours", "of the tasks' updates at test time")
@@ -192,6 +202,11 @@ def fields(method: str) -> dict[str, dataclasses.Field[Any]]:
 def acts(method: str, name: str) -> Acts:
     """When a field of a method acts."""
     return typing.cast(Acts, fields(method)[name].metadata["acts"])
+
+
+def from_task(method: str, name: str) -> int:
+    """The first task that a field acts on."""
+    return typing.cast(int, fields(method)[name].metadata["from_task"])
 
 
 def field_type(method: str, name: str) -> Any:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from clsearch.errors import UsageError
+from clsearch.learning import known
 from clsearch.learning.checkpoint import decode
 from clsearch.learning.request import SequenceRequest, TaskReport
 from clsearch.learning.sequence import run_sequence
@@ -45,6 +46,15 @@ def rows(store: Store) -> dict[tuple[Any, ...], tuple[int, int, str]]:
     }
 
 
+def forget(store: Store, *tasks: int) -> None:
+    """Lose the rows of these stages, and the counts that they could be written from again."""
+    for name in store.row_names("s"):
+        if any(f"-t{task}-" in name for task in tasks):
+            os.unlink(Path(store.uri, name))
+    for name in store.list("counts/"):
+        os.unlink(Path(store.uri, name))
+
+
 def test_a_sequence_writes_every_row_and_says_so(store: Store) -> None:
     told: list[TaskReport] = []
     result = run_sequence(REQUEST, store, report=told.append)
@@ -76,9 +86,7 @@ def test_lost_rows_come_back_as_they_were(store: Store, keep: Any, lost: int) ->
     run_sequence(request, store)
     before = rows(store)
     assert len(store.list("stages/")) == {"all": 3, "last": 1, "none": 0}[keep]
-    for name in store.row_names("s"):
-        if f"-t{lost}-" in name:
-            os.unlink(Path(store.uri, name))
+    forget(store, lost)
     result = run_sequence(request, store)
     assert rows(store) == before
     if keep == "all":
@@ -124,9 +132,7 @@ def test_a_damaged_checkpoint_is_named_and_learned_again_once_it_is_removed(stor
     (path,) = store.list("stages/")
     damaged = Path(store.uri, path)
     damaged.write_bytes(damaged.read_bytes()[:500])
-    for name in store.row_names("s"):
-        if "-t3-" in name:
-            os.unlink(Path(store.uri, name))
+    forget(store, 3)
     with pytest.raises(StoreError, match=path):
         run_sequence(REQUEST, store)
     damaged.unlink()
@@ -152,16 +158,17 @@ def test_rows_of_another_stage_under_the_same_name_are_refused(store: Store) -> 
 def test_counts_that_contradict_stored_ones_are_refused(store: Store) -> None:
     from clsearch.benchmarks.streams import open_stream
     from clsearch.learning.rows import StageRows
+    from clsearch.results.counts import StageCounts
     from clsearch.spec.settings import make_settings
 
     run_sequence(REQUEST, store)
     stream = open_stream("nano_x_tail", 0)
     key = next(row["stage_key"] for row in store.read_rows("s").to_pylist() if row["task_learned"] == 1)
     record = {"trained_parameters": 1, "stored_parameters": 1, "learn_seconds": 0.0}
-    settings = make_settings("mora", REQUEST.settings)
-    stage = StageRows(REQUEST, stream, settings, 1, key, record, 1, "cpu", 0.0)
+    counts = StageCounts(key, {}, "validation", (99, 0, 0), (100, 1, 1), record, 0.0, 1, "cpu", {})
+    stage = StageRows(REQUEST, stream, make_settings("mora", REQUEST.settings), 1, key)
     with pytest.raises(StoreConflict):
-        stage.write(store, {"threshold": 0.2}, stream.tasks, {"validation": ([99, 0, 0], [100, 1, 1])})
+        stage.write(store, {"threshold": 0.2}, stream.tasks, {"validation": counts})
 
 
 def test_a_search_cannot_reach_the_test_split(store: Store) -> None:
@@ -226,9 +233,7 @@ def test_a_checkpoint_that_vanishes_is_looked_for_again(store: Store, monkeypatc
     """Another attempt at the same trial may go on and remove what this one was about to read."""
     run_sequence(REQUEST, store)
     before = rows(store)
-    for name in store.row_names("s"):
-        if "-t2-" in name or "-t3-" in name:
-            os.unlink(Path(store.uri, name))
+    forget(store, 2, 3)
     read, vanished = store.get, []
 
     def get(path: str) -> bytes:
@@ -248,6 +253,7 @@ def test_a_race_for_one_stage_is_decided_by_the_store(store: Store, monkeypatch:
     run_sequence(REQUEST, store)
     exists = store.exists
     monkeypatch.setattr(store, "exists", lambda path: not path.startswith("stages/") and exists(path))
+    monkeypatch.setattr(known, "known_counts", lambda store, keys: set())
     other = dataclasses.replace(REQUEST, trial=1)
     result = run_sequence(other, store)
     assert result.stages_learned == 3

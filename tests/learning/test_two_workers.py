@@ -31,6 +31,7 @@ def work(rank: int, port: int, folder: str) -> None:
     """One of two workers, kept for all cases: importing torch and timm costs seconds in each new process."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=2)
+    assert Workers(rank, 2).largest(float(rank)) == 1.0
     for case in CASES:
         state = learn(case, Workers(rank, 2))
         torch.save(state, Path(folder) / f"{case}-{rank}.pt")
