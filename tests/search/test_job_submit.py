@@ -34,7 +34,7 @@ class Head:
 
     def submit(self, *words: str, working_dir: Path | None = None) -> str:
         where = ["--working-dir", str(working_dir)] if working_dir else []
-        extent = ["profile=pocket", "trials=2", "confirm.pairs=0"]
+        extent = ["profile=pocket", "trials=2", "confirm.pairs=0", "race.top=0"]
         command = ["python", "-m", "clsearch.sweep", "mora_clip", *extent, *words]
         done = subprocess.run(
             [*RAY, "job", "submit", *where, "--", *command],
