@@ -74,7 +74,7 @@ def trials_table(trials: Sequence[TrialRecord]) -> pa.Table:
         "finished_at": pa.string(),
         "cause": pa.string(),
     }
-    texts = ("sweep", "status", "setting", "eval_setting", "claimed_at")
+    texts = ("sweep", "status", "setting", "eval_setting", "claimed_at", "costs", "violations")
     schema = {"trial": pa.int64(), "attempts": pa.int64(), **dict.fromkeys(texts, pa.string()), **outcome}
     lines = []
     for trial in trials:
@@ -88,10 +88,13 @@ def trials_table(trials: Sequence[TrialRecord]) -> pa.Table:
                 "setting": _json(claim.get("setting")),
                 "eval_setting": _json(ended.get("eval_setting")),
                 "claimed_at": claim.get("claimed_at"),
+                "costs": _json(ended.get("costs")),
+                "violations": _json(ended.get("violations") or None),
                 **{name: ended.get(name) for name in outcome},
             }
         )
     order = ["sweep", "trial", "status", "attempts", "setting", "eval_setting", "claimed_at", *outcome]
+    order += ["costs", "violations"]
     return pa.Table.from_pylist(lines, schema=pa.schema([(name, schema[name]) for name in order]))
 
 

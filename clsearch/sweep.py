@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from clsearch.benchmarks.catalogue import missing_files
 from clsearch.errors import EXIT_FAILED_TRIALS, EXIT_USAGE, UsageError, nearest
 from clsearch.results.store import Store, open_store
+from clsearch.results.trials import read_trials
+from clsearch.search.reuse import known_stages
+from clsearch.search.savings import stopping_lines
 from clsearch.spec.identity import check_identity
 from clsearch.spec.locate import known_sweeps
 from clsearch.spec.plan import make_plan
@@ -70,9 +74,10 @@ def _check_names(specs: Sequence[SweepSpec]) -> None:
 
 def _show(specs: Sequence[SweepSpec]) -> int:
     for spec in specs:
-        print(render(make_plan(spec, open_store(spec.storage, create=False))))
-        absent = missing_files(spec.benchmark)
-        if absent:
+        store = open_store(spec.storage, create=False)
+        plan = replace(make_plan(spec, store), reusable=known_stages(spec, store))
+        print(render(plan, stopping_lines(spec, read_trials(store, spec.name))))
+        for absent in filter(None, map(missing_files, spec.benchmarks())):
             print(f"warning: the sweep cannot start yet: {absent}")
         print()
     return 0
@@ -81,8 +86,7 @@ def _show(specs: Sequence[SweepSpec]) -> int:
 def _run(specs: Sequence[SweepSpec]) -> int:
     """Check everything that can be checked before the first sweep starts, then run them."""
     for spec in specs:
-        absent = missing_files(spec.benchmark)
-        if absent:
+        for absent in filter(None, map(missing_files, spec.benchmarks())):
             raise UsageError(absent)
     stores: list[Store] = []
     for spec in specs:

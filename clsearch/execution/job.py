@@ -68,7 +68,8 @@ def make_job(
 
 
 def make_request(spec: SweepSpec, job: Job, attempt: int) -> SequenceRequest:
-    """The sequence that a job stands for, in the words of the learning room."""
+    """The sequence that a job stands for, in the words of the learning room: of the tasks that the protocol allows."""
+    course = spec.course(job.phase)
     return SequenceRequest(
         sweep=spec.name,
         trial=job.trial,
@@ -77,7 +78,7 @@ def make_request(spec: SweepSpec, job: Job, attempt: int) -> SequenceRequest:
         method=spec.method,
         settings=spec.full_settings(job.setting),
         backbone=spec.backbone,
-        benchmark=spec.benchmark,
+        benchmark=course.benchmark,
         order_seed=job.order_seed,
         run_seed=job.run_seed,
         eval_settings=tuple(dict(setting) for setting in job.eval_settings),
@@ -86,5 +87,7 @@ def make_request(spec: SweepSpec, job: Job, attempt: int) -> SequenceRequest:
         keep=cast(Any, spec.keep),
         attempt=attempt,
         parameters=dict(job.setting),
+        max_tasks=course.limit,
         metric=spec.objective.metric,
+        part=course.part,
     )

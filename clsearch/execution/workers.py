@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import ray.train
+import ray.util
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
@@ -83,6 +84,9 @@ def _learn_as_worker(config: dict[str, Any]) -> SequenceResult | None:
 
     context = ray.train.get_context()
     reports = config["reports"]
+    group = ray.util.get_current_placement_group()
+    assert group is not None  # Train places its workers in one
+    place = {"placement_group": group.id.hex()}  # see search.places
     workers = Workers(context.get_world_rank(), context.get_world_size())
     result = learn_here(
         config["spec"],
@@ -91,6 +95,6 @@ def _learn_as_worker(config: dict[str, Any]) -> SequenceResult | None:
         config["attempt"],
         config["learner"],
         workers,
-        lambda report: None if workers.rank else reports.put(report),
+        lambda report: None if workers.rank else reports.put({**report, **place}),
     )
     return result if workers.rank == 0 else None

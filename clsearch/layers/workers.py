@@ -63,6 +63,14 @@ class Workers:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def largest(self, value: float) -> float:
+        """The largest of the workers' values."""
+        if self.size == 1:
+            return value
+        box: list[float] = [value] * self.size
+        dist.all_gather_object(box, value)
+        return max(box)
+
     def barrier(self) -> None:
         """Wait for every worker."""
         if self.size > 1:

@@ -45,6 +45,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "trained_parameters": pa.int64(),
     "stored_parameters": pa.int64(),
     "train_seconds": pa.float64(),
+    "memory_gb": pa.float64(),  # peak while the stage was learned, 1e9 bytes: of the GPU, else of the process
     "eval_seconds": pa.float64(),
     "workers": pa.int32(),
     "device": pa.string(),

@@ -26,6 +26,7 @@ from clsearch.results.objects import Objects, Paths, StoreConflict, StoreError
 
 __all__ = ["RowName", "Store", "StoreConflict", "StoreError", "open_store", "parse_row_name", "resolve_uri"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 _READERS = 16  # threads; a store in a bucket answers many small reads at once
 
@@ -76,20 +77,23 @@ class Store:
                 f"object {self.uri}/{path} is damaged (not JSON: {error}); remove or restore it"
             ) from error
 
-    def read_many(self, paths: Iterable[str], read: Callable[[str], T]) -> Sequence[T]:
-        """`read(path)` of each path, several at a time, in the order of the paths; the first error is raised."""
-        paths = [*paths]
-        if len(paths) < 2:
-            return [read(path) for path in paths]
-        with ThreadPoolExecutor(min(_READERS, len(paths)), thread_name_prefix="clsearch-store") as pool:
-            return [*pool.map(read, paths)]
+    def read_many(self, items: Iterable[S], read: Callable[[S], T]) -> Sequence[T]:
+        """`read(item)` of each item (mostly a path), several at a time, in their order; the first error is raised."""
+        items = [*items]
+        if len(items) < 2:
+            return [read(item) for item in items]
+        with ThreadPoolExecutor(min(_READERS, len(items)), thread_name_prefix="clsearch-store") as pool:
+            return [*pool.map(read, items)]
 
     # Paths
 
     sweep_path = staticmethod(layout.sweep_path)
     claim_path = staticmethod(layout.claim_path)
     attempt_path = staticmethod(layout.attempt_path)
+    end_path = staticmethod(layout.end_path)
     outcome_path = staticmethod(layout.outcome_path)
+    race_failure_path = staticmethod(layout.race_failure_path)
+    verdict_path = staticmethod(layout.verdict_path)
     stage_path = staticmethod(layout.stage_path)
     rows_path = staticmethod(layout.rows_path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,6 +33,11 @@ class TrialRecord:
             return None
         return float(self.outcome["objective"])
 
+    @property
+    def feasible(self) -> bool:
+        """Whether it keeps the sweep's constraints, as far as its costs are known; only such a trial is the best."""
+        return not (self.outcome or {}).get("violations")
+
 
 def read_trials(store: Store, sweep: str | None = None) -> list[TrialRecord]:
     """Every trial of a sweep, or of all, by sweep and number; raises StoreError naming a damaged object."""
@@ -57,8 +62,17 @@ def read_trials(store: Store, sweep: str | None = None) -> list[TrialRecord]:
     ]
 
 
-def best_trial(trials: list[TrialRecord], direction: str = "max") -> TrialRecord | None:
-    """The complete trial with the best objective, the lowest number among equals; None if there is none."""
-    done = [(trial.objective, trial) for trial in trials if trial.objective is not None]
+def ranked_trials(trials: Iterable[TrialRecord], direction: str = "max") -> list[TrialRecord]:
+    """The complete trials that keep the sweep's constraints, best objective first, the lowest number among equals."""
     sign = -1.0 if direction == "min" else 1.0
-    return max(done, key=lambda pair: (sign * pair[0], -pair[1].number))[1] if done else None
+    able = [
+        (-sign * trial.objective, trial.number, trial)
+        for trial in trials
+        if trial.objective is not None and trial.feasible
+    ]
+    return [trial for _, _, trial in sorted(able, key=lambda entry: entry[:2])]
+
+
+def best_trial(trials: Iterable[TrialRecord], direction: str = "max") -> TrialRecord | None:
+    """The first of `ranked_trials`; None if there is none."""
+    return next(iter(ranked_trials(trials, direction)), None)

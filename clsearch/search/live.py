@@ -81,6 +81,12 @@ class Board(Callback):
         elif "task" in result:
             self._task(line, result)
 
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The job ended; one that did not say how was stopped."""
+        line = self._line(trial)
+        if line.state == "running":
+            line.state = "stopped"
+
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial's process ended without a word and is started again."""
         line = self._line(trial)
@@ -110,6 +116,11 @@ class Board(Callback):
         objective = result.get("objective")
         if objective is not None:
             line.metric = objective
+        if result.get("violations"):
+            line.state = f"over {', '.join(result['violations'])}"
+            excess = ", ".join(f"{name} by {by:g}" for name, by in result["violations"].items())
+            self.say(f"trial {line.name} is over a constraint, and cannot be the best: {excess}")
+        elif objective is not None:
             better = max if self._spec.objective.direction == "max" else min
             self._best = objective if self._best is None else better(self._best, objective)
         if line.state in ("failed", "blocked"):

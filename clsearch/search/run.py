@@ -16,9 +16,11 @@ from clsearch.execution.trial import Learner, run_trial
 from clsearch.results.store import Store
 from clsearch.results.trials import best_trial
 from clsearch.search.cluster import ray_cluster, scratch_folder
-from clsearch.search.confirm import confirmation_jobs
+from clsearch.search.confirm import follow_up
 from clsearch.search.ledger import Ledger
 from clsearch.search.live import Board
+from clsearch.search.places import PlaceKeeper
+from clsearch.search.scheduler import GuardedStopping
 from clsearch.search.searcher import Deaths, SweepSearcher
 from clsearch.search.summary import summary
 from clsearch.search.table import table_jobs
@@ -62,19 +64,22 @@ def run_sweep(spec: SweepSpec, store: Store, learner: Learner | None = None) -> 
 
 def _search(spec: SweepSpec, store: Store, parallel: int, learner: Learner | None) -> int:
     ledger = Ledger(spec, store)
-    searcher = SweepSearcher(ledger, table_jobs if spec.table.pairs else confirmation_jobs)
+    searcher = SweepSearcher(ledger, table_jobs if spec.table.pairs else follow_up)
     best = best_trial(ledger.trials, spec.objective.direction)
     with Board(spec, best.objective if best is not None else None) as board:
         board.say(_opening(spec, ledger, parallel))
         with _tune_folder() as folder:
-            _tuner(spec, store, searcher, board, parallel, learner, folder).fit()
+            try:
+                _tuner(spec, store, searcher, board, parallel, learner, folder).fit()
+            finally:
+                searcher.stop()
     if searcher.refused:
         raise UsageError(searcher.refused[0][1])
     ledger.refresh()
     print(summary(ledger, board, len(searcher.failed_jobs)), flush=True)
     if searcher.blocked:
         raise UsageError(searcher.blocked[0][1])
-    failed = any(trial.status == "failed" for trial in ledger.trials) or searcher.failed_jobs
+    failed = any(trial.status == "failed" for trial in ledger.trials) or ledger.race_failures() or searcher.failed_jobs
     return EXIT_FAILED_TRIALS if failed else 0
 
 
@@ -91,21 +96,24 @@ def _tuner(
     # With runner `train` the trial itself only waits for its workers, and they ask for their own places: it takes a
     # byte, because Tune refuses an empty request.
     bundle = worker_resources(spec) if spec.runner == "process" else {"memory": 1.0}
+    stops = spec.stopping.name != "none"
     return tune.Tuner(
         tune.with_resources(trainable, tune.PlacementGroupFactory([bundle])),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=GuardedStopping(searcher, board.say) if stops else None,
             num_samples=-1,
             max_concurrent_trials=parallel,
-            # A new process costs seconds (it imports torch); Train's own workers are new in any case.
-            reuse_actors=spec.runner == "process" or spec.workers == 1,
+            # A new process costs seconds (it imports torch); Train's own workers are new in any case, and while they
+            # live their trial's process cannot take up another one.
+            reuse_actors=spec.runner == "process" or (spec.workers == 1 and not stops),
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
             name=spec.name,
             storage_path=str(folder),
-            callbacks=[Deaths(searcher), board],
+            callbacks=[Deaths(searcher), PlaceKeeper(), board],
             failure_config=tune.FailureConfig(max_failures=_LOSSES),
             verbose=0,
         ),

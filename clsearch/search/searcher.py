@@ -1,13 +1,17 @@
 """The searcher that Tune asks: which job next. It remembers nothing that the store does not know.
 
 Order of jobs: trials that were claimed and never ended, with the setting they claimed; then new trials up to the
-sweep's number; then, when all of those have ended, the follow-up (race, confirmation), batch by batch from the store.
+sweep's number or until the budget is spent; then, when all of those have ended, the follow-up (race, confirmation),
+batch by batch from the store.
+
+A budget is the search's. What was claimed is finished, and race and confirmation follow in any case: a setting that was
+chosen and never confirmed is worth nothing, and their cost is known beforehand.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -17,8 +21,10 @@ from ray.tune.search.searcher import Searcher
 
 from clsearch.execution.job import Job, search_job
 from clsearch.execution.trial import failed_outcome, redact
+from clsearch.results.spending import Ended, close_attempts, exhausted
 from clsearch.search.ledger import Ledger
 from clsearch.search.proposals import propose
+from clsearch.spec.sweep import Budget
 
 # What comes after the search: given the store as it stands, the next jobs; none once everything is done. It is asked
 # again whenever all of its jobs have ended, so that it may look at what they gave.
@@ -35,7 +41,7 @@ class SweepSearcher(Searcher):
     Attributes:
         refused: the jobs set aside, with their messages; empty once a job was completed.
         blocked: jobs that the store did not let end, with their messages; their claims stay open in any case.
-        failed_jobs: follow-up jobs that failed in this run.
+        failed_jobs: jobs of the confirmation, or of a table, that failed in this run.
     """
 
     def __init__(self, ledger: Ledger, follow_up: FollowUp) -> None:
@@ -50,6 +56,7 @@ class SweepSearcher(Searcher):
         self._running: dict[str, Job] = {}
         self._died: dict[str, Job] = {}
         self._tasks: dict[str, int] = {}
+        self._pruned: dict[str, Mapping[str, Any]] = {}
         self._one_was_learned = False
         ledger.refresh()
         self._open = deque(
@@ -62,20 +69,31 @@ class SweepSearcher(Searcher):
         if job is None:
             return None if self._running else Searcher.FINISHED
         self._running[trial_id] = job
-        return job.to_config()
+        return {**job.to_config(), "asked": trial_id}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Note how far the trial is, in case that its process dies."""
         self._tasks[trial_id] = result.get("task", self._tasks.get(trial_id, 0))
 
+    def prune(self, trial_id: str, outcome: Mapping[str, Any]) -> None:
+        """Note that Tune is told to stop a job, and the outcome that its trial has then."""
+        self._pruned[trial_id] = outcome
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Settle a job that ended. Its trial has an outcome afterwards, unless it was refused or blocked."""
         job = self._running.pop(trial_id)
-        if error or result is None:
+        pruned = self._pruned.pop(trial_id, None)
+        if pruned is not None:
+            # Workers that ran on may have completed the trial meanwhile: then their outcome was first, and stands.
+            self.ledger.end(job.trial, pruned)
+            self._close(trial_id, job, "pruned")
+            status, cause = "pruned", None
+        elif error or result is None:
             self._died[trial_id] = job
             return
-        status, cause = result["status"], result.get("cause")
-        if status == "complete":
+        else:
+            status, cause = result["status"], result.get("cause")
+        if status in ("complete", "pruned"):
             self._one_was_learned = True
         elif status == "failed":
             self._note_failure(job)
@@ -84,6 +102,15 @@ class SweepSearcher(Searcher):
         if self._one_was_learned:
             self._fail_refused()
 
+    def on_loss(self, trial_id: str) -> None:
+        """End the attempt of a job whose process went away and is tried again."""
+        self._close(trial_id, self._running[trial_id], "lost")
+
+    def stop(self) -> None:
+        """End the attempts of jobs that are still running: the driver ends before them."""
+        for trial_id, job in self._running.items():
+            self._close(trial_id, job, "stopped")
+
     def on_death(self, trial_id: str, error: Exception | None) -> None:
         """Settle a job whose process did not come to report how it ended; Tune has tried it again before.
 
@@ -91,12 +118,11 @@ class SweepSearcher(Searcher):
         installed over there, say) and is treated as a refusal.
         """
         job = self._died.pop(trial_id)
+        self._close(trial_id, job, "lost")
         cause = getattr(error, "cause", None) or error
         if isinstance(cause, (RayActorError, TrainingFailedError)):
-            self._note_failure(job)
-            if job.phase == "search":
-                text = "the trial's process was lost, again and again (out of memory, or its machine went away)"
-                self.ledger.end(job.trial, failed_outcome(text, tasks_learned=self._tasks.get(trial_id, 0)))
+            text = "the trial's process was lost, again and again (out of memory, or its machine went away)"
+            self._end(job, failed_outcome(text, tasks_learned=self._tasks.get(trial_id, 0)))
         else:
             last_line = redact(str(error)).strip().splitlines()[-1:]
             self.refused.append((job, f"trial {job.trial} could not be run: {' '.join(last_line)}"))
@@ -139,14 +165,31 @@ class SweepSearcher(Searcher):
         while True:
             self.ledger.refresh()
             number = self.ledger.free_number()
-            if number is None:
+            if number is None or self._budget_is_spent():
                 return None
             setting = propose(self.ledger.spec, number, self.ledger.trials, self.ledger.setting)
             if self.ledger.claim(number, setting):
                 return search_job(self.ledger.spec, number, setting)
 
+    def _budget_is_spent(self) -> bool:
+        budget = self.ledger.spec.budget
+        if budget == Budget():
+            return False
+        return exhausted(budget, self.ledger.spending(("search",), alive=self._running.keys())) is not None
+
+    def _close(self, trial_id: str, job: Job, ended: Ended) -> None:
+        close_attempts(self.ledger.store, self.ledger.spec.name, job.trial, trial_id, ended)
+
+    def _end(self, job: Job, outcome: Mapping[str, Any]) -> None:
+        """Write the failure of a job that could not write its own: of a trial, or of a setting in the race."""
+        self._note_failure(job)
+        if job.phase == "search":
+            self.ledger.end(job.trial, outcome)
+        elif job.phase == "race":
+            self.ledger.fail_race(job, outcome)
+
     def _note_failure(self, job: Job) -> None:
-        if job.phase != "search":
+        if job.phase not in ("search", "race"):  # of these the store knows
             self.failed_jobs.append(job)
 
     def _is_stuck(self) -> bool:
@@ -158,9 +201,7 @@ class SweepSearcher(Searcher):
 
     def _fail_refused(self) -> None:
         for job, message in self.refused:
-            self._note_failure(job)
-            if job.phase == "search":
-                self.ledger.end(job.trial, failed_outcome(f"UsageError: {message}"))
+            self._end(job, failed_outcome(f"UsageError: {message}"))
         self.refused.clear()
 
 
@@ -172,6 +213,10 @@ class Deaths(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as the searcher's
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called by Tune before it starts the trial's process again."""
+        self._searcher.on_loss(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called by Tune right after the searcher's `on_trial_complete(error=True)`."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from statistics import mean
 
 from clsearch.execution.job import Job, Phase, make_job
+from clsearch.execution.objective import validation_scores
 from clsearch.search.ledger import Ledger
 from clsearch.spec.keys import eval_hash
 from clsearch.spec.sweep import Seeds, SweepSpec
@@ -45,17 +46,14 @@ def dense_trials(ledger: Ledger, trials: Sequence[int], pairs: Sequence[Seeds]) 
 def _mean_score(ledger: Ledger, trial: int, pairs: Sequence[Seeds]) -> float:
     """The objective of a trial under its best eval setting, over the pairs."""
     by_pair = [_scores(ledger, trial, "race" if i else "search", seeds) for i, seeds in enumerate(pairs)]
-    best = max if ledger.spec.objective.direction == "max" else min
-    return best(mean(scores) for scores in zip(*by_pair, strict=True))
+    means: list[float] = [mean(scores) for scores in zip(*by_pair, strict=True)]
+    return max(means) if ledger.spec.objective.direction == "max" else min(means)
 
 
 def _scores(ledger: Ledger, trial: int, phase: Phase, seeds: Seeds) -> list[float]:
-    from clsearch.execution.objective import score_settings
-
     spec = ledger.spec
     rows = ledger.store.read_rows(spec.name, trial=trial, phase=phase, order_seed=seeds.order, run_seed=seeds.run)
-    tasks = int(rows["tasks_total"][0].as_py())
-    return score_settings(rows, tasks, spec.objective.metric, spec.eval_settings(), "validation")
+    return validation_scores(rows, spec.protocol, spec.objective.metric, spec.eval_settings())
 
 
 def _missing(ledger: Ledger, trials: Sequence[int], phase: Phase, pairs: Sequence[Seeds]) -> Iterator[Job]:

@@ -51,12 +51,17 @@ def register(spec: SweepSpec, store: Store) -> None:
 
 def difference(stored: Any, asked: Any) -> list[str]:
     """`key: stored -> asked` for each differing key, with dots."""
-    before, after = _leaves(stored), _leaves(asked)
-    return [
-        f"{key}: {_text(before, key)} -> {_text(after, key)}"
-        for key in sorted(before.keys() | after.keys())
-        if key not in before or key not in after or not _same(before[key], after[key])
-    ]
+    return [f"{key}: {before} -> {after}" for key, (before, after) in changes(stored, asked).items()]
+
+
+def changes(before: Any, after: Any) -> dict[str, tuple[str, str]]:
+    """Each key, with dots, whose value differs: how people write the two values, `nothing` where the key is missing."""
+    first, second = _leaves(before), _leaves(after)
+    return {
+        key: (_text(first, key), _text(second, key))
+        for key in sorted(first.keys() | second.keys())
+        if key not in first or key not in second or not _same(first[key], second[key])
+    }
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:

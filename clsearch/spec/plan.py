@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from clsearch.benchmarks.catalogue import benchmark_info
+from clsearch.results.spending import AttemptLog, Spending, exhausted
 from clsearch.results.store import Store, parse_row_name
 from clsearch.results.trials import TrialRecord, read_trials
+from clsearch.results.verdicts import read_verdicts
+from clsearch.spec import afterwards
 from clsearch.spec.backbones import find_backbone
-from clsearch.spec.cost import seconds_per_stage, stage_bytes
+from clsearch.spec.cost import StageCost, stage_bytes, stage_cost
 from clsearch.spec.identity import check_identity
-from clsearch.spec.sweep import SweepSpec
-
-CONFIRMED = 2  # settings that are confirmed: the best one and the published one
+from clsearch.spec.sweep import Budget, SweepSpec
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,25 @@ class Holdings:
     trials: Mapping[str, int]  # by status: complete, pruned, failed, running (claimed, without outcome)
     causes: tuple[str, ...]  # of the failed ones
     search_stages: int
-    confirm_stages: int
+    race_stages: int
+    confirm_by_trial: Mapping[int, int]  # stages
     unfinished_stages: int  # those of claimed trials without outcome: they are not learned again
+
+    @property
+    def confirm_stages(self) -> int:
+        return sum(self.confirm_by_trial.values())
+
+
+@dataclass(frozen=True)
+class Reusable:
+    """Stages that no run has to learn, because the store knows them from anywhere, by what asks for them.
+
+    Of the sequences whose settings are known beforehand, which lack the rows of `asked` stages in all.
+    """
+
+    search: int
+    later: int  # race and confirmation
+    asked: int
 
 
 @dataclass(frozen=True)
@@ -37,62 +55,100 @@ class Plan:
 
     spec: SweepSpec
     uri: str
-    tasks: int
+    tasks: int  # that a trial of the search learns, by the protocol
+    confirm_tasks: int  # that a sequence of the confirmation learns
     eval_settings: int
     held: Holdings
-    search_left: int  # stages
-    confirm_left: int
-    seconds_per_stage: float | None  # median over `measured` complete trials of this sweep
-    measured: int
+    search_left: int  # stages; only those of claimed trials once the budget is spent
+    race_left: int  # at most
+    confirm_left: int  # at most, until the verdict is written
+    cost: StageCost | None  # None before the first complete trial of this sweep or one alike
+    spent: Spending  # in all phases
+    search_spent: Spending  # what the budget counts
     bytes_left: int | None  # of checkpoints, for the largest setting of the space
     parallel: int
     parallel_is_asked: bool  # else a guess from this machine's processors
+    reusable: Reusable | None = None  # None: not looked up
 
     @property
     def search_stages(self) -> int:
         return self.spec.trials * self.tasks
 
     @property
+    def race_stages(self) -> int:
+        return afterwards.race_stages(self.spec)
+
+    @property
     def confirm_stages(self) -> int:
-        return _confirmed(self.spec) * self.spec.confirm.pairs * self.tasks
+        return afterwards.confirm_stages(self.spec)
+
+    @property
+    def affordable(self) -> int | None:
+        """The stages that the search can still learn within its budget; None where that is not known or is over."""
+        budget, gpus = self.spec.budget, self.spec.gpus_per_worker * self.spec.workers
+        if self.cost is None or budget == Budget() or exhausted(budget, self.search_spent):
+            return None
+        hours, spent = self.cost.seconds / 3600, self.search_spent
+        limits = (
+            (budget.hours, spent.hours, hours / self.parallel),
+            (budget.gpu_hours, spent.gpu_hours, hours * gpus),
+        )
+        return min(max(0, int((most - so_far) / each)) for most, so_far, each in limits if most is not None)
+
+    @property
+    def stages_left(self) -> int:
+        """As many as will be learned: none that the store knows, and no more of the search than its budget allows."""
+        known = self.reusable or Reusable(0, 0, 0)
+        search = max(0, self.search_left - known.search)
+        search = search if self.affordable is None else min(search, self.affordable)
+        return search + max(0, self.race_left + self.confirm_left - known.later)
 
     @property
     def seconds_left(self) -> float | None:
-        """Wall seconds with `parallel` trials at a time; None before the first complete trial."""
-        if self.seconds_per_stage is None:
-            return None
-        return self.seconds_per_stage * (self.search_left + self.confirm_left) / self.parallel
+        """Wall seconds with `parallel` trials at a time; None where nothing is measured."""
+        return None if self.cost is None else self.cost.seconds * self.stages_left / self.parallel
+
+    @property
+    def gpu_hours_left(self) -> float | None:
+        """None where nothing is measured."""
+        gpus = self.spec.gpus_per_worker * self.spec.workers
+        return None if self.cost is None else self.cost.seconds * self.stages_left * gpus / 3600
 
 
 def make_plan(spec: SweepSpec, store: Store) -> Plan:
     """The plan; raises UsageError where the store has another sweep under this name."""
     known = check_identity(spec, store)
     trials = [trial for trial in read_trials(store, spec.name) if trial.claim is not None]
-    tasks = benchmark_info(spec.benchmark).tasks
+    tasks, confirm_tasks = spec.course("search").tasks, spec.course("confirm").tasks
     held = _holdings(known, trials, store.row_names(spec.name))
     ended = sum(held.trials.get(status, 0) for status in ("complete", "pruned", "failed"))
     search_left = max(0, spec.trials - ended) * tasks - held.unfinished_stages
-    confirm_left = max(0, _confirmed(spec) * spec.confirm.pairs * tasks - held.confirm_stages)
-    cost = seconds_per_stage(trial.outcome for trial in trials if trial.outcome is not None)
+    log = AttemptLog(store, spec.name)
+    log.refresh(store.list(f"trials/{spec.name}/"))
+    search_spent = log.spending(("search",))
+    if exhausted(spec.budget, search_spent):
+        search_left = min(search_left, held.trials.get("running", 0) * tasks - held.unfinished_stages)
     search_left = max(0, search_left)
+    verdict = afterwards.settled(spec, read_verdicts(store, spec.name), search_left)
+    race_left = afterwards.race_left(spec, verdict, held.race_stages)
+    confirm_left = afterwards.confirm_left(spec, verdict, held.confirm_by_trial)
     return Plan(
         spec=spec,
         uri=store.uri,
         tasks=tasks,
+        confirm_tasks=confirm_tasks,
         eval_settings=len(spec.eval_settings()),
         held=held,
         search_left=search_left,
+        race_left=race_left,
         confirm_left=confirm_left,
-        seconds_per_stage=cost[0] if cost else None,
-        measured=cost[1] if cost else 0,
-        bytes_left=_bytes_left(spec, tasks, search_left + confirm_left),
+        cost=stage_cost(spec, trials, store),
+        spent=log.spending(),
+        search_spent=search_spent,
+        bytes_left=_bytes_left(spec, {"search": search_left, "race": race_left, "confirm": confirm_left}),
         parallel=_parallel(spec),
         parallel_is_asked=spec.max_parallel is not None,
     )
-
-
-def _confirmed(spec: SweepSpec) -> int:
-    return CONFIRMED if spec.space else 1
 
 
 def _holdings(known: bool, trials: Iterable[TrialRecord], row_paths: Iterable[str]) -> Holdings:
@@ -108,7 +164,8 @@ def _holdings(known: bool, trials: Iterable[TrialRecord], row_paths: Iterable[st
         trials=Counter(trial.status for trial in trials),
         causes=tuple(dict.fromkeys(str(outcome.get("cause")) for outcome in failed)),
         search_stages=phases["search"],
-        confirm_stages=phases["confirm"],
+        race_stages=phases["race"],
+        confirm_by_trial=Counter(stage[1] for stage in stages if stage[0] == "confirm"),
         unfinished_stages=sum(stage[0] == "search" and stage[1] in open_trials for stage in stages),
     )
 
@@ -120,16 +177,22 @@ def _parallel(spec: SweepSpec) -> int:
     return max(1, min(spec.trials, int((os.cpu_count() or 1) / (spec.cpus_per_worker * spec.workers))))
 
 
-def _bytes_left(spec: SweepSpec, tasks: int, stages: int) -> int | None:
-    """Checkpoints of the stages that are left, each sequence at the largest setting of the space."""
+def _bytes_left(spec: SweepSpec, stages: Mapping[str, int]) -> int | None:
+    """Checkpoints of the stages that are left of each phase, each sequence at the largest setting of the space."""
     if spec.keep == "none":
         return 0
-    backbone, classes = find_backbone(spec.backbone), benchmark_info(spec.benchmark).classes
-    settings = spec.full_settings(_largest(spec))
-    kept = range(1, tasks + 1) if spec.keep == "all" else (tasks,)
-    sizes = [stage_bytes(spec.method, settings, backbone, classes, tasks, task, spec.precision) for task in kept]
-    known = [size for size in sizes if size is not None]
-    return sum(known) * -(-stages // tasks) if len(known) == len(sizes) else None
+    settings, backbone = spec.full_settings(_largest(spec)), find_backbone(spec.backbone)
+    total = 0
+    for phase, left in stages.items():
+        course = spec.course(phase)
+        info = benchmark_info(course.benchmark)
+        kept = range(1, course.tasks + 1) if spec.keep == "all" else (course.tasks,)
+        for task in kept:
+            size = stage_bytes(spec.method, settings, backbone, info.classes, info.tasks, task, spec.precision)
+            if size is None:
+                return None
+            total += size * -(-left // course.tasks)
+    return total
 
 
 def _largest(spec: SweepSpec) -> dict[str, Any]:

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from clsearch.errors import UsageError, nearest
-from clsearch.spec.families import check_families
 from clsearch.spec.layers import Layers, Override, as_tree, parse_overrides
 from clsearch.spec.locate import find_sweep
-from clsearch.spec.parameters import Parameter, read_parameter, show
-from clsearch.spec.schema import KEYS, NEED_FUTURE_TASKS, OBJECTIVES, REQUIRED, check_path, check_tree
-from clsearch.spec.settings import acts, coerce, fields, method_settings
+from clsearch.spec.parameters import Parameter, show
+from clsearch.spec.protocol_fit import check_fit, without_choice
 from clsearch.spec.protocols import Protocol, read_protocol
+from clsearch.spec.schema import KEYS, OBJECTIVES, REQUIRED, check_path, check_tree
+from clsearch.spec.settings import acts, coerce, fields, method_settings
+from clsearch.spec.spaces import bounded, read_company, read_space
 from clsearch.spec.sweep import (
+    PAIRS_FOR_A_CLAIM,
     Budget,
     Confirm,
     Constraints,
@@ -31,7 +33,6 @@ from clsearch.spec.sweep import (
 )
 from clsearch.spec.text import read_mapping
 
-PAIRS_FOR_A_CLAIM = 8
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -114,15 +115,10 @@ class _Reader:
     def spec(self, profile: str | None, stem: str) -> SweepSpec:
         method = self.get("method")
         metric = self.get("objective.metric")
-        space = self.space(method)
+        space = read_space(method, self.section("space"), self.parameter_where)
         settings = self.settings(method)
         eval_grid = self.eval_grid(method, settings)
         self.check_disjoint(space, settings, eval_grid)
-        trials = self.get("trials")
-        notes: tuple[str, ...] = ()
-        if not space and trials > 1:
-            notes = (f"nothing is searched: 1 trial instead of {trials}",)
-            trials = 1
         spec = SweepSpec(
             name=self.name(profile, stem),
             method=method,
@@ -140,11 +136,11 @@ class _Reader:
             stopping=Stopping(*(self.get(f"stopping.{key}") for key in ("name", "value", "first_rung"))),
             constraints=Constraints(*(self.get(f"constraints.{field.name}") for field in fields_of(Constraints))),
             company=self.company(method, space),
-            trials=trials,
-            budget=Budget(self.get("budget.hours"), self.get("budget.gpu_hours")),
+            trials=self.get("trials"),
+            budget=self.budget(),
             race=self.race(),
             confirm=self.confirm(),
-            table=TableDesign(*(self.get(f"table.{field.name}") for field in fields_of(TableDesign))),
+            table=self.table(),
             runner=self.get("runner"),
             workers=self.get("resources.workers"),
             cpus_per_worker=self.get("resources.cpus"),
@@ -154,14 +150,15 @@ class _Reader:
             keep=self.get("keep"),
             file=self.file,
             sources=dict(self.sources),
-            notes=notes,
         )
-        self.check_fit(spec)
+        check_fit(spec, self.where)
         if spec.runner == "process" and spec.workers > 1:
             raise UsageError(
                 f"{self.where('resources.workers')}: runner 'process' has one worker, not {spec.workers}: runner=train"
             )
-        return spec
+        if spec.protocol.kind == "published":
+            return without_choice(spec, self.where)
+        return bounded(spec, self.parameter_where)
 
     def name(self, profile: str | None, stem: str) -> str:
         name = self.get("name")
@@ -172,12 +169,6 @@ class _Reader:
                 f"{self.where('name')}: a sweep's name is letters, digits, '_', '-' and '.', at most 100, not {name!r}"
             )
         return name
-
-    def space(self, method: str) -> tuple[Parameter, ...]:
-        return tuple(
-            read_parameter(method, name, given, self.parameter_where(name))
-            for name, given in sorted(self.section("space").items())
-        )
 
     def parameter_where(self, name: str) -> str:
         """The file, and the other layers that had a say in this parameter's range."""
@@ -211,6 +202,15 @@ class _Reader:
     def protocol(self) -> Protocol:
         return read_protocol(self.get("protocol"), self.where("protocol"))
 
+    def budget(self) -> Budget:
+        budget = Budget(self.get("budget.hours"), self.get("budget.gpu_hours"))
+        if budget.gpu_hours is not None and not self.get("resources.gpus"):
+            raise UsageError(
+                f"{self.where('budget.gpu_hours')}: budget.gpu_hours={budget.gpu_hours:g} is never spent, because no "
+                "trial holds a GPU (resources.gpus=0): give budget.hours, or resources.gpus"
+            )
+        return budget
+
     def race(self) -> Race:
         top, pairs = self.get("race.top"), self.get("race.pairs")
         if top == 1:
@@ -230,25 +230,25 @@ class _Reader:
             )
         return Confirm(pairs, pairs >= PAIRS_FOR_A_CLAIM if claim is None else claim)
 
+    def table(self) -> TableDesign:
+        table = TableDesign(*(self.get(f"table.{field.name}") for field in fields_of(TableDesign)))
+        if table.pairs and (self.get("race.top") or self.get("confirm.pairs")):
+            raise UsageError(
+                f"{self.where('table.pairs')}: a table chooses and claims nothing: take table.pairs away, or race and "
+                "confirm (race.top=0 confirm.pairs=0)"
+            )
+        if table.dense and not 0 < table.pairs < table.dense_pairs:
+            raise UsageError(
+                f"{self.where('table.dense')}: the {table.dense} dense settings get more pairs than the others: "
+                f"table.dense_pairs={table.dense_pairs} must be above table.pairs={table.pairs}, and that above 0"
+            )
+        return table
+
     def company(self, method: str, space: Sequence[Parameter]) -> dict[str, dict[str, Any]]:
-        """Named settings: each states searched parameters, the rest stands at its published value."""
-        searched = {parameter.name: parameter for parameter in space}
-        result: dict[str, dict[str, Any]] = {}
-        for label, given in self.section("company").items():
-            where = f"{self.where(f'company.{label}')}: company.{label}"
-            if label in ("published", "best") or not isinstance(given, Mapping) or not given:
-                raise UsageError(f"{where} must be a name of your own for a mapping of searched parameters to values")
-            result[label] = {}
-            for name, value in given.items():
-                if name not in searched:
-                    raise UsageError(f"{where}.{name} is not searched: {nearest(name, searched)}")
-                parameter = searched[name]
-                known = parameter.labels.index(value) if value in parameter.labels else None
-                coerced = parameter.choices[known] if known is not None else coerce(method, name, value, where)
-                if not parameter.contains(coerced):
-                    raise UsageError(f"{where}.{name}: {show(coerced)} is not in {parameter.range_text()}")
-                result[label][name] = coerced
-        return result
+        for label in self.section("company"):
+            if label in ("published", "best", "other") or not _NAME.fullmatch(label):
+                raise UsageError(f"{self.where(f'company.{label}')}: company.{label} must have a name of your own")
+        return read_company(method, space, self.section("company"), self.where)
 
     def check_disjoint(self, space: Sequence[Parameter], settings: Mapping[str, Any], grid: Mapping[str, Any]) -> None:
         searched = {parameter.name for parameter in space}
@@ -262,15 +262,3 @@ class _Reader:
                     f"{self.where(f'{second}.{name}')}: '{name}' is in '{first}' and in '{second}': "
                     f"take one away ({first}.{name}=null)"
                 )
-
-    def check_fit(self, spec: SweepSpec) -> None:
-        """Method, backbone, benchmark and objective must fit together; raises UsageError with the rule."""
-        benchmark = check_families(
-            spec.method, spec.backbone, spec.benchmark, self.where("backbone"), self.where("benchmark")
-        )
-        if spec.objective.metric in NEED_FUTURE_TASKS and benchmark.kind == "class_incremental":
-            usable = ", ".join(metric for metric in OBJECTIVES if metric not in NEED_FUTURE_TASKS)
-            raise UsageError(
-                f"{self.where('objective.metric')}: '{spec.objective.metric}' reads tasks before they are learned, "
-                f"which the class-incremental '{spec.benchmark}' does not have: objective.metric may be {usable}"
-            )

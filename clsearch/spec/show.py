@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from clsearch.benchmarks.catalogue import benchmark_info
+from clsearch.results.spending import exhausted
+from clsearch.spec import afterwards
 from clsearch.spec.backbones import find_backbone
-from clsearch.spec.cost import duration, size_text
+from clsearch.spec.conditions import count_settings
+from clsearch.spec.cost import duration, hopeless_settings, hours_text, size_text, spending_text
 from clsearch.spec.parameters import Parameter, show
 from clsearch.spec.plan import Plan
 from clsearch.spec.settings import acts, fields
@@ -16,8 +19,12 @@ from clsearch.spec.sweep import SweepSpec
 Line = tuple[str, str, str]  # key, value, source
 
 
-def render(plan: Plan) -> str:
-    """The plan as text: the resolved sweep, what it takes, what the store holds, what is left."""
+def render(plan: Plan, stopping: Sequence[str] = ()) -> str:
+    """The plan as text: the resolved sweep, what it takes, what the store holds, what is left.
+
+    Args:
+        stopping: lines about what stopping saves, which search.savings knows.
+    """
     spec = plan.spec
     lines = [f"sweep {spec.name}  ({spec.file}, identity {spec.identity_hash()[:12]})", ""]
     for title, entries in (
@@ -31,7 +38,8 @@ def render(plan: Plan) -> str:
     lines += ["plan", *(f"  {line}" for line in _work(plan)), ""]
     lines += [f"store {plan.uri}", *(f"  {line}" for line in _holdings(plan)), ""]
     lines += ["left to do", *(f"  {line}" for line in _left(plan)), ""]
-    lines += [f"note: {note}" for note in spec.notes]
+    lines += ["stopping", *(f"  {line}" for line in stopping), ""] if stopping else []
+    lines += [f"note: {note}" for note in (*spec.notes, *hopeless_settings(spec))]
     return "\n".join([*lines, "dry run: nothing was started and nothing was written"])
 
 
@@ -52,27 +60,57 @@ def _asked(spec: SweepSpec) -> Iterator[Line]:
     yield _line(spec, "backbone", f"{spec.backbone}: {backbone.source} {backbone.tag}{size}")
     kind = benchmark.kind.replace("_", "-")
     yield _line(spec, "benchmark", f"{spec.benchmark}: {kind}, {benchmark.tasks} tasks, {benchmark.classes} classes")
-    yield _line(spec, "protocol", str(spec.protocol))
+    yield _line(spec, "protocol", f"{spec.protocol}: {_protocol(spec)}")
     direction = "highest" if spec.objective.direction == "max" else "lowest"
     yield _line(spec, "objective.metric", f"{spec.objective.metric} on validation, {direction}")
-    yield _line(spec, "sampler.name", spec.sampler.name)
-    yield _line(spec, "sampler.startup", spec.sampler.startup)
+    cells = f": {_count(count_settings(spec.space) or 0, 'cell')}" if spec.sampler.name == "grid" else ""
+    yield _line(spec, "sampler.name", spec.sampler.name + cells)
+    if spec.sampler.name in ("tpe", "gp"):
+        yield _line(spec, "sampler.startup", spec.sampler.startup)
+    yield _line(spec, "stopping.name", spec.stopping.name)
+    if spec.stopping.name != "none":
+        yield _line(spec, "stopping.value", spec.stopping.value)
+        yield _line(spec, "stopping.first_rung", spec.stopping.first_rung)
+    for name, limit in spec.constraints.limits().items():
+        yield _line(spec, f"constraints.{name}", f"at most {limit:,}")
+    for name, own in spec.company.items():
+        setting = ", ".join(f"{key}={show(value)}" for key, value in own.items())
+        yield f"company.{name}", setting, _source(spec, f"company.{name}")
     yield _line(spec, "seeds.run", spec.seeds.run)
     yield _line(spec, "seeds.order", spec.seeds.order)
     yield _line(spec, "precision", spec.precision)
 
 
+def _protocol(spec: SweepSpec) -> str:
+    """What chooses and where the choice is measured, in a clause."""
+    chosen, measured = spec.course("search"), spec.course("confirm")
+    if spec.protocol.kind == "published":
+        return "nothing is chosen"
+    if chosen.benchmark != measured.benchmark:
+        return f"chosen on {chosen.benchmark}, confirmed on {measured.benchmark}"
+    if chosen.part is not None:
+        return f"chosen on the first {_count(chosen.tasks, 'task')}, confirmed on the other {measured.tasks} alone"
+    if chosen.limit is not None:
+        return f"chosen on the first {_count(chosen.tasks, 'task')}, confirmed on all {measured.tasks}"
+    return "chosen by validation of the whole sequence"
+
+
 def _space(spec: SweepSpec) -> Iterator[Line]:
     for parameter in spec.space:
-        value = f"{parameter.range_text()}; published {show(parameter.published)}"
+        condition = f"; only where {parameter.condition_text()}" if parameter.when else ""
+        value = f"{parameter.range_text()}{condition}; published {show(parameter.published)}"
         yield parameter.name, value, _range_source(spec, parameter)
 
 
+def _source(spec: SweepSpec, path: str) -> str:
+    """The layers that had a say in what is below a key."""
+    return ", ".join(dict.fromkeys(source for key, source in spec.sources.items() if key.startswith(f"{path}.")))
+
+
 def _range_source(spec: SweepSpec, parameter: Parameter) -> str:
-    prefix = f"space.{parameter.name}."
-    said = dict.fromkeys(source for key, source in spec.sources.items() if key.startswith(prefix))
-    stated = spec.sources.get(f"{prefix}published")
-    return f"range: {', '.join(said)}; published: {stated or _default_source(spec.method, parameter.name)}"
+    path = f"space.{parameter.name}"
+    published = spec.sources.get(f"{path}.published") or _default_source(spec.method, parameter.name)
+    return f"range: {_source(spec, path)}; published: {published}"
 
 
 def _grid(spec: SweepSpec) -> Iterator[Line]:
@@ -95,7 +133,14 @@ def _default_source(method: str, name: str) -> str:
 
 def _extent(spec: SweepSpec) -> Iterator[Line]:
     yield _line(spec, "trials", spec.trials)
+    for name, limit in vars(spec.budget).items():
+        if limit is not None:
+            yield _line(spec, f"budget.{name}", f"{limit:g}, of the search")
+    yield _line(spec, "race.top", spec.race.top)
+    yield _line(spec, "race.pairs", spec.race.pairs)
+    yield _line(spec, "race.level", f"{spec.race.level:g}")
     yield _line(spec, "confirm.pairs", spec.confirm.pairs)
+    yield _line(spec, "confirm.claim", "yes" if spec.confirm.claim else "no")
     yield _line(spec, "runner", spec.runner)
     yield _line(spec, "resources.workers", spec.workers)
     yield _line(spec, "resources.cpus", f"{spec.cpus_per_worker:g} a worker")
@@ -117,14 +162,26 @@ def _work(plan: Plan) -> Iterator[str]:
         f"search:  {_count(spec.trials, 'trial')} x 1 seed pair x {_count(plan.tasks, 'stage')}"
         f" = {_count(plan.search_stages, 'stage')}{grid}"
     )
+    if spec.race.top and not afterwards.racing(spec):
+        yield "race:    none, there is nothing to race against"
+    elif spec.race.top:
+        yield (
+            f"race:    {_count(afterwards.racing(spec), 'trial')} (the best, the published) x up to "
+            f"{_count(spec.race.pairs, 'fresh seed pair')} x {_count(plan.tasks, 'stage')}"
+            f" = at most {_count(plan.race_stages, 'stage')}, validation only"
+        )
     if not spec.confirm.pairs:
         yield "confirm: none (confirm.pairs=0)"
         return
-    who = "2 settings (the best, the published)" if spec.space else "1 setting"
+    settings = afterwards.confirmed(spec)
+    named = ", ".join(["the best, the published", *spec.company])
+    who = f"{settings} settings ({named})" if settings > 1 else "1 setting"
     yield (
-        f"confirm: {who} x {_count(spec.confirm.pairs, 'fresh seed pair')} x {_count(plan.tasks, 'stage')}"
+        f"confirm: {who} x {_count(spec.confirm.pairs, 'fresh seed pair')} x {_count(plan.confirm_tasks, 'stage')}"
         f" = {_count(plan.confirm_stages, 'stage')}"
     )
+    claim = "one paired t test" if spec.confirm.claim else "none, mean and interval only"
+    yield f"claim:   {claim}, the best against the published"
 
 
 def _holdings(plan: Plan) -> Iterator[str]:
@@ -136,9 +193,13 @@ def _holdings(plan: Plan) -> Iterator[str]:
     states = {"complete": "complete", "pruned": "stopped early", "failed": "failed", "running": "without outcome"}
     counts = ", ".join(f"{held.trials.get(status, 0)} {text}" for status, text in states.items())
     yield f"{_count(claimed, 'trial')} claimed: {counts}"
-    yield f"rows of {_count(held.search_stages, 'search stage')} and {_count(held.confirm_stages, 'confirm stage')}"
+    race = f", {_count(held.race_stages, 'race stage')}" if held.race_stages else ""
+    confirm = _count(held.confirm_stages, "confirm stage")
+    yield f"rows of {_count(held.search_stages, 'search stage')}{race} and {confirm}"
     for cause in held.causes:
         yield f"failed: {cause}"
+    if plan.spent.attempts:
+        yield f"spent: {spending_text(plan.spent)}"
 
 
 def _left(plan: Plan) -> Iterator[str]:
@@ -146,25 +207,50 @@ def _left(plan: Plan) -> Iterator[str]:
     # Half of it where the published setting turns out to be the best.
     at_most = "at most " if spec.space and plan.confirm_left else ""
     confirm = f"{at_most}{_count(plan.confirm_left, 'confirm stage')}"
-    yield f"{_count(plan.search_left, 'search stage')} and {confirm} to learn"
+    race = f", at most {_count(plan.race_left, 'race stage')}" if plan.race_left else ""
+    yield f"{_count(plan.search_left, 'search stage')}{race} and {confirm} to learn"
+    if plan.reusable is not None:
+        known = plan.reusable.search + plan.reusable.later
+        asked = f"{known:,} of the {plan.reusable.asked:,} whose settings are known now" if known else "none"
+        yield f"stages known from the store: {asked}"
     guess = "" if plan.parallel_is_asked else " (by this machine's processors; a cluster decides for itself)"
     yield f"concurrency: {_count(plan.parallel, 'trial')} at a time{guess}"
-    if plan.seconds_left is None or plan.seconds_per_stage is None:
-        yield "time: no measurement yet; after the first complete trial an estimate appears here"
-    else:
-        yield (
-            f"time: about {duration(plan.seconds_left)} (median {plan.seconds_per_stage:.2g} s a stage over "
-            f"{_count(plan.measured, 'complete trial')} of this sweep)"
-        )
-        if spec.gpus_per_worker:
-            stages = plan.search_left + plan.confirm_left
-            hours = plan.seconds_per_stage * stages * spec.gpus_per_worker * spec.workers / 3600
-            yield f"GPU-hours: about {hours:.1f}"
+    yield from _cost(plan)
+    yield from _budget(plan)
     if plan.bytes_left is None:
         yield f"checkpoints: the size of '{spec.backbone}' is not known before it is loaded"
     else:
         at_most = "" if not spec.space else "at most "
         yield f"checkpoints: {at_most}about {size_text(plan.bytes_left)} (keep: {spec.keep}); rows: some kB a stage"
+
+
+def _cost(plan: Plan) -> Iterator[str]:
+    cost = plan.cost
+    if cost is None or plan.seconds_left is None or plan.gpu_hours_left is None:
+        yield "time: no measurement yet; after the first complete trial an estimate appears here"
+        return
+    where = "this sweep" if cost.sweep == plan.spec.name else f"sweep {cost.sweep}, which learns the same"
+    trials = _count(cost.trials, "complete trial")
+    yield f"time: about {duration(plan.seconds_left)} (median {cost.seconds:.2g} s a stage over {trials} of {where})"
+    if cost.differing:
+        yield f"  its fixed settings differ (there -> here): {'; '.join(cost.differing)}"
+    if plan.spec.gpus_per_worker:
+        yield f"GPU-hours: about {hours_text(plan.gpu_hours_left)}"
+
+
+def _budget(plan: Plan) -> Iterator[str]:
+    budget, search = plan.spec.budget, plan.search_spent
+    for name, limit, spent in (
+        ("hours", budget.hours, search.hours),
+        ("gpu_hours", budget.gpu_hours, search.gpu_hours),
+    ):
+        if limit is not None:
+            yield f"budget.{name}: {hours_text(spent)} of {limit:g} spent by the search"
+    gone = exhausted(budget, search)
+    if gone is not None:
+        yield f"  {gone} is spent: no new trial of the search starts"
+    elif plan.affordable is not None and plan.affordable < plan.search_left:
+        yield f"  it ends the search early, after about {plan.affordable:,} of these {plan.search_left:,} stages"
 
 
 def _count(number: int, noun: str) -> str:

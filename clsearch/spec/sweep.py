@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from clsearch.spec.conditions import active_setting
 from clsearch.spec.keys import digest
 from clsearch.spec.parameters import Parameter
-from clsearch.spec.protocols import Protocol
+from clsearch.spec.protocols import Course, Protocol, course
 from clsearch.spec.settings import acts, coerce, column_type, fields
 
+PAIRS_FOR_A_CLAIM = 8  # 8 find a difference of one standard deviation in two of three cases (our choice)
 _RACE_SEEDS = 1_000_000  # how far the race's seeds are from the search's: no confirmation has as many pairs
 
 
@@ -135,17 +137,17 @@ class SweepSpec:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def full_settings(self, setting: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Every setting of the method: defaults, under the sweep's fixed ones, under `setting` (default: published).
+        """Every setting of the method: defaults, under the sweep's fixed and published ones, under `setting`.
 
         Eval parameters of the grid stand at their published value; an eval setting is laid over them at evaluation.
         """
         defaults = {name: known.default for name, known in fields(self.method).items()}
-        chosen = self.published_setting() if setting is None else setting
-        return defaults | dict(self.settings) | dict(chosen)
+        searched = {parameter.name: parameter.published for parameter in self.space}
+        return defaults | dict(self.settings) | searched | dict(setting or {})
 
     def published_setting(self) -> dict[str, Any]:
-        """The published value of every searched parameter: trial 0."""
-        return {parameter.name: parameter.published for parameter in self.space}
+        """The published value of every searched parameter that is active beside the others': trial 0."""
+        return self._active({})
 
     def eval_settings(self) -> list[dict[str, Any]]:
         """The eval settings every stage is evaluated under: the product of the grid, the published one first.
@@ -169,6 +171,14 @@ class SweepSpec:
         names = [parameter.name for parameter in self.space] + sorted(self.eval_grid)
         return {name: column_type(self.method, name) for name in names}
 
+    def course(self, phase: str) -> Course:
+        """Which tasks the sequences of a phase learn, as the protocol says: of which benchmark, and which of its."""
+        return course(self.protocol, phase, self.benchmark, self.seeds.order)
+
+    def benchmarks(self) -> tuple[str, ...]:
+        """Every benchmark whose files the sweep needs: its own first."""
+        return tuple(dict.fromkeys((self.benchmark, self.course("search").benchmark)))
+
     def confirm_seeds(self) -> list[Seeds]:
         """The fresh pairs of seeds, none of them the search's, in the order in which they are spent."""
         return [self._fresh(i) for i in range(1, self.confirm.pairs + 1)]
@@ -181,9 +191,12 @@ class SweepSpec:
         return Seeds((self.seeds.run + step) % 2**32, (self.seeds.order + step) % 2**32)
 
     def named_settings(self) -> dict[str, dict[str, Any]]:
-        """The settings fixed beforehand, by name, in the order of their trials' numbers: the published one is trial 0."""
-        published = self.published_setting()
-        return {"published": published} | {name: published | dict(setting) for name, setting in self.company.items()}
+        """The settings fixed beforehand, by name, in the order of their trials: the published one is trial 0."""
+        return {"published": self._active({})} | {name: self._active(own) for name, own in self.company.items()}
+
+    def _active(self, setting: Mapping[str, Any]) -> dict[str, Any]:
+        published = {parameter.name: parameter.published for parameter in self.space}
+        return active_setting(self.space, published | dict(setting))
 
     def identity(self) -> dict[str, Any]:
         """What makes this sweep this sweep, as JSON has it. Extent (trials, workers, storage, ...) is not in it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clsearch.execution.job import CONFIRM_SPLITS, SEARCH_SPLITS, Job, make_job, make_request, search_job
+from clsearch.execution.job import SPLITS, Job, make_job, make_request, search_job
 from clsearch.execution.trial import begin_attempt, describe, redact
 from clsearch.results.store import open_store
 from clsearch.spec.sweep import Seeds, SweepSpec, load_sweep
@@ -20,7 +20,7 @@ def spec() -> SweepSpec:
 def test_attempts_are_numbered_in_order(spec: SweepSpec, tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     job = search_job(spec, 3, spec.published_setting())
-    assert [begin_attempt(store, spec.name, job) for _ in range(3)] == [1, 2, 3]
+    assert [begin_attempt(store, spec, job, "a") for _ in range(3)] == [1, 2, 3]
     assert store.get_json(store.attempt_path(spec.name, 3, 2))["pid"] > 0
 
 
@@ -30,9 +30,9 @@ def test_a_job_survives_its_way_through_tune(spec: SweepSpec) -> None:
 
 
 def test_the_phase_alone_says_which_splits_are_read(spec: SweepSpec) -> None:
-    assert search_job(spec, 0, spec.published_setting()).splits == SEARCH_SPLITS == ("validation",)
+    assert search_job(spec, 0, spec.published_setting()).splits == SPLITS["search"] == ("validation",)
     job = make_job(0, spec.published_setting(), "confirm", Seeds(1, 1), ())
-    assert job.splits == CONFIRM_SPLITS == ("validation", "test")
+    assert job.splits == SPLITS["confirm"] == ("validation", "test")
 
 
 def test_the_request_holds_the_claimed_setting_over_the_sweeps(spec: SweepSpec) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from clsearch.benchmarks.catalogue import benchmark_info
 from clsearch.errors import UsageError
 from clsearch.learning.request import SequenceRequest, SequenceResult, TaskReport
 from clsearch.results.rows import rows_table
 from clsearch.results.store import Store
 from clsearch.spec.keys import eval_hash, stage_key
 
-TASKS = 3
 COUNT = 1000
 
 
@@ -25,10 +27,19 @@ def correct(request: SequenceRequest, eval_setting: dict[str, Any], learned: int
     return max(0, value - (10 if split == "test" else 0))
 
 
+def tasks_of(request: SequenceRequest) -> tuple[int, int]:
+    """How many tasks the request learns, and how many its sequence has."""
+    total = benchmark_info(request.benchmark).tasks
+    if request.part is not None:
+        total = request.part.size(total)
+    return request.max_tasks or total, total
+
+
 def learn(request: SequenceRequest, store: Store, workers: Any, report: Callable[[TaskReport], None]) -> SequenceResult:
     """Write what `run_sequence` would write; stages that the store has count as reused."""
     key, reused = None, 0
-    for task in range(1, TASKS + 1):
+    tasks, _ = tasks_of(request)
+    for task in range(1, tasks + 1):
         facts = {"settings": json.dumps(request.parameters, sort_keys=True), "task": task, "seed": request.run_seed}
         key = stage_key(key, facts)
         known = not store.put(store.stage_path(key), b"a stage")
@@ -37,13 +48,26 @@ def learn(request: SequenceRequest, store: Store, workers: Any, report: Callable
             rows = [
                 _row(request, key, eval_setting, task, evaluated, split)
                 for split in request.splits
-                for evaluated in range(1, TASKS + 1)
+                for evaluated in range(1, tasks + 1)
             ]
             types = {name: type(value) for name, value in request.parameters.items()}
             place = (request.trial, request.phase, request.order_seed, request.run_seed, task, eval_hash(eval_setting))
             store.put_rows(store.rows_path(request.sweep, *place), rows_table(rows, types))
-        report(TaskReport(task, TASKS, 70.0 + task, 0.01, 0.01, known))
-    return SequenceResult(TASKS, TASKS - reused, reused, 0.0, 0.0, ())
+        report(TaskReport(task, tasks, 70.0 + task, 0.01, 0.01, known))
+    return SequenceResult(tasks, tasks - reused, reused, 0.0, 0.0, ())
+
+
+def learn_slowly(request: SequenceRequest, store: Store, workers: Any, report: Any) -> SequenceResult:
+    """As `learn`, with a pause after every write of the trial, its outcome and its end included."""
+    put = store.put
+
+    def put_and_pause(path: str, data: bytes) -> bool:
+        written = put(path, data)
+        time.sleep(0.01)
+        return written
+
+    store.put = put_and_pause  # type: ignore[method-assign]
+    return learn(request, store, workers, report)
 
 
 def raise_in_trial_1(request: SequenceRequest, store: Store, workers: Any, report: Any) -> SequenceResult:
@@ -92,7 +116,7 @@ def _row(
         "benchmark": request.benchmark,
         "order_seed": request.order_seed,
         "run_seed": request.run_seed,
-        "tasks_total": TASKS,
+        "tasks_total": tasks_of(request)[1],
         "task_learned": learned,
         "task_evaluated": evaluated,
         "split": split,
@@ -101,5 +125,6 @@ def _row(
         "count": COUNT,
         "stage_key": key,
         "attempt": request.attempt,
+        "started_at": datetime.now(UTC),
         **{f"param_{name}": value for name, value in request.parameters.items()},
     }

@@ -280,17 +280,17 @@ def test_real_seeds_take_policies_of_one_pair() -> None:
     table = made_up(8, pairs=3, own_std=0.5)
     study = replay(table, read_policies(["tpe", "random", "tpe+evaluate_many"]), 3, 0, real=True)
     assert (study.seeds, study.reference) == ("real", "tpe")
-    with pytest.raises(UsageError, match="policy 'clsearch' needs 9 pairs of seeds, and --real searches on one"):
+    with pytest.raises(UsageError, match="policy 'clsearch' needs 6 pairs of seeds, and --real searches on one"):
         replay(table, read_policies(["clsearch"]), 3, 0, real=True)
 
 
 def test_the_race_on_the_table() -> None:
     table = made_up(10, pairs=12, dense=5, pair_std=1.0, own_std=0.3)
     found = race_on_table(table, seed=0, races=200)
-    assert (found.candidates, found.pairs) == (5, 8)
+    assert (found.candidates, found.pairs) == (5, 5)
     assert found.tied_separated <= found.level
     assert found.best_dropped <= found.level / 2
-    with pytest.raises(UsageError, match="--race needs two settings measured on 8 pairs"):
+    with pytest.raises(UsageError, match="--race needs two settings measured on 5 pairs"):
         race_on_table(made_up(pairs=3), seed=0)
 
 
@@ -300,7 +300,7 @@ def test_the_race_on_the_table() -> None:
         ("clserch", "policy 'clserch' is unknown: did you mean 'clsearch'"),
         ("tpe+racing", "policy 'racing' is unknown: did you mean 'race'"),
         ("tpe:3x4", "only a race has a size"),
-        ("race:1x4", "only a race has a size, the best TOP on up to PAIRS pairs: race:6x8"),
+        ("race:1x4", "only a race has a size, the best TOP on up to PAIRS pairs: race:4x5"),
         ("asha+stopping", "policy 'asha.stopping': its parts want different 'stopping'"),
         ("asha+race", "there is nothing to race"),
     ],

@@ -13,7 +13,7 @@ from ray.tune.search.searcher import Searcher
 from clsearch.execution.job import Job
 from clsearch.execution.trial import failed_outcome
 from clsearch.results.store import Store
-from clsearch.search.confirm import confirmation_jobs
+from clsearch.search.confirm import follow_up
 from clsearch.search.ledger import Ledger
 from clsearch.search.searcher import SweepSearcher
 from clsearch.spec.sweep import SweepSpec
@@ -24,7 +24,7 @@ class Driver:
 
     def __init__(self, spec: SweepSpec, store: Store) -> None:
         self.spec, self.store = spec, store
-        self.searcher = SweepSearcher(Ledger(spec, store), confirmation_jobs)
+        self.searcher = SweepSearcher(Ledger(spec, store), follow_up)
         self.ids = map(str, itertools.count())
 
     def ask(self) -> tuple[str, Job | None]:

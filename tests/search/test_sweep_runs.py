@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import known_curves
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from clsearch.errors import UsageError
 from clsearch.results.store import Store
 from clsearch.results.trials import TrialRecord, best_trial, read_trials
+from clsearch.results.verdicts import read_verdicts
 from clsearch.search.run import run_sweep
 from clsearch.spec.sweep import SweepSpec
 
@@ -60,6 +62,25 @@ def test_the_same_command_again_learns_nothing(
     assert run_sweep(spec, store, known_curves.raise_in_trial_1) == 0
     assert store.list("") == before
     assert "stages: 0 learned, 0 from the store" in capsys.readouterr().out
+
+
+def test_a_sweep_races_before_it_confirms(make_spec: Make, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = make_spec("trials=4", "race.top=2", "race.pairs=4", "confirm.pairs=1", "max_parallel=2")
+    assert run_sweep(spec, store, known_curves.learn) == 0
+    (verdict,) = read_verdicts(store, spec.name)
+    assert verdict.race is not None
+    assert verdict.race["dropped"]
+    assert verdict.race["candidates"][0] == {"trial": verdict.winner.trial, "eval_setting": {"threshold": 0.1}}
+    assert {row["split"] for row in store.read_rows(spec.name, phase="race").to_pylist()} == {"validation"}
+    rows = store.read_rows(spec.name, phase="confirm", split="test").to_pylist()
+    assert {row["trial"] for row in rows} == {0, verdict.winner.trial}
+    first_test = min(path.stat().st_mtime for path in Path(store.uri, "rows", spec.name).glob("*-confirm-*"))
+    assert Path(store.uri, store.verdict_path(spec.name, 1)).stat().st_mtime <= first_test
+    text = capsys.readouterr().out
+    assert f"won by trial {verdict.winner.trial}" in text
+    before = store.list("")
+    assert run_sweep(spec, store, known_curves.raise_in_trial_1) == 0
+    assert store.list("") == before
 
 
 def test_more_trials_and_more_pairs_go_on(make_spec: Make, store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,6 +70,7 @@ OVERRIDES = [
     ("protocol=first_tasks", "is written first_tasks(k)"),
     ("protocol=first_tasks(1)", "k is a whole number of at least 2"),
     ("race.top=1", "a race of one"),
+    ("table.dense=2", "must be above table.pairs=0"),
     ("race.top=3", "a race needs pairs"),
     ("confirm.claim=true", "a claim takes at least 8 pairs"),
     ("company.ours.temprature=0.1", "temprature"),

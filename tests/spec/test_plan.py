@@ -73,7 +73,8 @@ def test_what_is_held_is_not_left(small: Loader) -> None:
     assert (plan.held.search_stages, plan.held.confirm_stages, plan.held.unfinished_stages) == (4, 1, 1)
     # Trials 2 (one stage is there) and 3; the failed one has ended. Two settings are confirmed, three stages each.
     assert (plan.search_left, plan.confirm_left) == (2 * 3 - 1, 2 * 3 - 1)
-    assert plan.seconds_per_stage == 2.0
+    assert plan.cost is not None
+    assert (plan.cost.seconds, plan.cost.trials, plan.cost.sweep) == (2.0, 1, spec.name)
     assert plan.seconds_left == 20.0
     text = render(plan)
     assert "3 trials claimed: 1 complete, 0 stopped early, 1 failed, 1 without outcome" in text
@@ -85,7 +86,7 @@ def test_trials_that_reused_stages_measure_nothing(small: Loader) -> None:
     spec, store = small(), open_store()
     store.put_json(store.claim_path(spec.name, 0), {"setting": {}})
     store.put_json(store.outcome_path(spec.name, 0), outcome("complete", learned=1, reused=2, seconds=0.1))
-    assert make_plan(spec, store).seconds_per_stage is None
+    assert make_plan(spec, store).cost is None
 
 
 def test_every_value_has_its_source(small: Loader) -> None:

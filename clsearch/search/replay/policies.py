@@ -20,10 +20,10 @@ _SIZE = re.compile(r"([2-9]|[1-9]\d+)x([1-9]\d*)")
 
 @dataclass(frozen=True)
 class RaceOf:
-    """The best `top` and the published one, on up to `pairs` fresh pairs; see `results.race`."""
+    """The best `top` and the published one, on up to `pairs` fresh pairs; see `results.race`. As in `search_spaces/`."""
 
-    top: int = 6
-    pairs: int = 8
+    top: int = 4
+    pairs: int = 5
     level: float = 0.05
 
 
@@ -130,5 +130,5 @@ def _changes(part: str) -> dict[str, Any]:
         return changes
     numbers = _SIZE.fullmatch(size)
     if "race" not in changes or numbers is None:
-        raise UsageError(f"policy '{part}': only a race has a size, the best TOP on up to PAIRS pairs: race:6x8")
+        raise UsageError(f"policy '{part}': only a race has a size, the best TOP on up to PAIRS pairs: race:4x5")
     return changes | {"race": RaceOf(int(numbers[1]), int(numbers[2]))}

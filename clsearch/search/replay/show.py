@@ -99,8 +99,8 @@ def _notes(study: Study) -> list[str]:
     seeds = f" on {SEEDS_TODAY} pairs of seeds each" if study.seeds == "virtual" else ""
     notes = [
         f"equal regret: {study.target:.2f} points, with which '{study.reference}' ends in {COUNTED_ON:.0%} of the "
-        f"repetitions, or with less, after {study.trials} trials{seeds}; a policy has reached it when what it would hand out is that good from there on; it may go on "
-        "until it has learned as many stages, or no cell is left",
+        f"repetitions, or with less, after {study.trials} trials{seeds}; a policy has reached it when what it would "
+        "hand out is that good from there on; it may go on until it has learned as many stages, or no cell is left",
         f"cost: median [quartiles] over the repetitions, of work, one trial at a time; it includes a confirmation of "
         f"{study.confirmed} sequences ({duration(study.confirmation)}), the winner and the published setting on "
         f"{PAIRS_CONFIRMED} pairs, the same for all; factor: the median of '{study.reference}' over the cost; "

@@ -1,10 +1,11 @@
 """Many repetitions of search policies over a table, and what they say: what each pays for equal regret.
 
 The target is the regret that a lab of today can count on: the one that `today` ends at or below in four of five
-repetitions, after as many trials as asked for (of its median, every second repetition would fall short). A policy's cost to equal regret, in one repetition, is what it had spent when its regret came
-down to the target for good: what it would hand out is at the target or below from there to the end of its search. Every
-policy may go on until it has learned as many stages as `today` did, or nothing is left to try. Repetition r has one
-world and one sampler seed for all policies.
+repetitions, after as many trials as asked for (of its median, every second repetition would fall short). A policy's
+cost to equal regret, in one repetition, is what it had spent when its regret came down to the target for good: what it
+would hand out is at the target or below from there to the end of its search. Every policy may go on until it has
+learned as many stages as `today` did, or nothing is left to try. Repetition r has one world and one sampler seed for
+all policies.
 """
 
 from __future__ import annotations
