@@ -20,7 +20,7 @@ _SIZE = re.compile(r"([2-9]|[1-9]\d+)x([1-9]\d*)")
 
 @dataclass(frozen=True)
 class RaceOf:
-    """The best `top` and the published one, on up to `pairs` fresh pairs; see `results.race`. As in `search_spaces/`."""
+    """The best `top` and the published one, on up to `pairs` fresh pairs (`results.race`), as in `search_spaces/`."""
 
     top: int = 4
     pairs: int = 5
