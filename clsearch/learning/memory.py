@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from pathlib import Path
@@ -16,19 +17,22 @@ def forget_peak(device: torch.device) -> None:
     """Measure anew from here on: the process may have learned something larger before."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    elif _CLEAR.exists():
-        _CLEAR.write_text(_FORGET_PEAK)
+    else:
+        # Where the system cannot forget, or does not let us, the peak since the process began stands.
+        with contextlib.suppress(OSError):
+            _CLEAR.write_text(_FORGET_PEAK)
 
 
 def peak_gb(device: torch.device) -> float:
     """The most that was in use since `forget_peak`: of a GPU what torch allocated, else the process's resident set.
 
-    A system without /proc cannot forget: there it is the peak since the process began.
+    Where the system cannot forget (no /proc, or one that may not be written), it is the peak since the process began.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    if _STATUS.exists():
-        lines = _STATUS.read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e9
+    lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e9
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used * (1 if sys.platform == "darwin" else 1024) / 1e9

@@ -1,8 +1,9 @@
 """What is said of the winner against another setting: mean difference and interval; and of the published one, a claim.
 
-The claim is one paired t test at 5 %, winner against published, of the sweep's objective, on the pairs of seeds that
-the verdict fixed before their test rows were read: never at another number of pairs, never of another metric. Pairs
-that come later sharpen the mean and its interval, and leave the claim as it is.
+The claim is one paired t test at the verdict's level (5 %, shared among a sweep's successive winners), winner against
+published, of the sweep's objective, on the pairs of seeds that the verdict fixed before their test rows were read:
+never at another number of pairs, never of another metric. Pairs that come later sharpen the mean and its interval, and
+leave the claim as it is.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from clsearch.results.intervals import Gap, paired_gap, t_test
-from clsearch.results.verdicts import Pair, Verdict
+from clsearch.results.verdicts import CLAIM_LEVEL, Pair, Verdict
 from clsearch.spec.sweep import PAIRS_FOR_A_CLAIM
-
-CLAIM_LEVEL = 0.05
 
 Scores = Mapping[Pair, float]  # by (run seed, order seed)
 
@@ -27,14 +26,23 @@ class Claim:
 
     p: float
     pairs: int
+    level: float
     separated: bool
     winner_is_better: bool
 
     def __str__(self) -> str:
         test = f"paired t test on the {self.pairs} pairs fixed beforehand, p = {self.p:.2g}"
         if not self.separated:
-            return f"not separated at 5 % ({test})"
-        return f"separated at 5 %{'' if self.winner_is_better else ', the published setting is better'} ({test})"
+            return f"not separated at {self._level} ({test})"
+        return (
+            f"separated at {self._level}{'' if self.winner_is_better else ', the published setting is better'} ({test})"
+        )
+
+    @property
+    def _level(self) -> str:
+        whole = f"{100 * self.level:.2g} %"
+        shared = round(CLAIM_LEVEL / self.level)
+        return whole if shared == 1 else f"{whole}, shared among the sweep's {shared} winners so far"
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ def compare(
     fixed = np.array([gaps[pair] for pair in verdict.seeds])
     p = t_test(fixed)
     better = bool(fixed.mean() < 0 if direction == "min" else fixed.mean() > 0)
-    return Comparison(against, gap, Claim(p, len(fixed), p < CLAIM_LEVEL, better), None)
+    return Comparison(against, gap, Claim(p, len(fixed), verdict.level, p < verdict.level, better), None)
 
 
 def _no_claim(gaps: Mapping[Pair, float], verdict: Verdict | None, metric: str, objective: str) -> str | None:
@@ -101,6 +109,6 @@ def _no_claim(gaps: Mapping[Pair, float], verdict: Verdict | None, metric: str, 
         had = "" if fixed == len(gaps) else " were fixed beforehand"
         return f"{fixed} pair{'' if fixed == 1 else 's'}{had} ({PAIRS_FOR_A_CLAIM} are needed)"
     if not verdict.claim:
-        return "none was asked for (confirm.claim=false)"
+        return "none was fixed before test rows were read"
     have = sum(pair in gaps for pair in verdict.seeds)
     return None if have == fixed else f"{have} of the {fixed} pairs fixed beforehand are complete"

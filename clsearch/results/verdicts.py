@@ -13,6 +13,7 @@ from typing import Any
 
 from clsearch.results.store import Store
 
+CLAIM_LEVEL = 0.05  # of all claims of one sweep together
 Pair = tuple[int, int]  # run seed, order seed
 
 
@@ -35,6 +36,8 @@ class Verdict:
         race: the race that led here (see `search.race.record`); None without a race.
         seeds: the pairs on which the claim is made, in the order in which they are spent.
         claim: whether a claim is made on them.
+        level: of that claim. A sweep that grows may get another winner after test rows of the first were read; the
+            level is divided by the number of winners by then (Bonferroni), so that trying again wins nothing.
         number: the verdict's place in its sweep, from 1; 0 before it is written.
     """
 
@@ -44,6 +47,7 @@ class Verdict:
     race: Mapping[str, Any] | None
     seeds: tuple[Pair, ...]
     claim: bool
+    level: float = CLAIM_LEVEL
     number: int = field(default=0, compare=False)
     written_at: str = field(default="", compare=False)
 
@@ -72,6 +76,7 @@ class Verdict:
             race=value["race"],
             seeds=tuple((run, order) for run, order in value["seeds"]),
             claim=value["claim"],
+            level=value["level"],
             number=number,
             written_at=value["written_at"],
         )
@@ -120,5 +125,7 @@ def _as_stored(verdict: Verdict) -> dict[str, Any]:
 def _with_pairs_fixed(asked: Verdict, known: list[Verdict]) -> Verdict:
     for verdict in known:
         if verdict.seeds and (verdict.winner, verdict.published) == (asked.winner, asked.published):
-            return replace(asked, seeds=verdict.seeds, claim=verdict.claim)
-    return asked
+            return replace(asked, seeds=verdict.seeds, claim=verdict.claim, level=verdict.level)
+    winners = [verdict.winner for verdict in known if verdict.seeds]
+    before = sum(winner != asked.winner and winner not in winners[:at] for at, winner in enumerate(winners))
+    return replace(asked, level=CLAIM_LEVEL / (1 + before))

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from clsearch.execution.job import Job, make_job
+from clsearch.results.store import parse_row_name
 from clsearch.results.trials import best_trial
-from clsearch.results.verdicts import Choice, Verdict, write_verdict
+from clsearch.results.verdicts import Choice, Verdict, read_verdicts, write_verdict
 from clsearch.search.ledger import Ledger
 from clsearch.search.race import Candidate, Standing, best_of, race_jobs, record, standing
 from clsearch.spec.sweep import Seeds, as_json
@@ -55,9 +56,17 @@ def settle(ledger: Ledger, stands: Standing | None) -> Verdict | None:
         company={name: _choice(candidate) for name, candidate in company.items()},
         race=None if stands is None else record(spec, stands),
         seeds=tuple((seeds.run, seeds.order) for seeds in spec.confirm_seeds()),
-        claim=spec.confirm.claim,
+        claim=spec.confirm.claim and not _tested_before(ledger),
     )
     return write_verdict(ledger.store, spec.name, asked)
+
+
+def _tested_before(ledger: Ledger) -> bool:
+    """Whether test rows are older than every verdict, as in stores of before there were verdicts."""
+    if read_verdicts(ledger.store, ledger.spec.name):
+        return False
+    names = map(parse_row_name, ledger.store.row_names(ledger.spec.name))
+    return any(name is not None and name.phase == "confirm" for name in names)
 
 
 def winner_of(ledger: Ledger, stands: Standing | None) -> Candidate | None:

@@ -12,7 +12,7 @@ from clsearch.benchmarks.catalogue import benchmark_info
 from clsearch.results.spending import AttemptLog, Spending, exhausted
 from clsearch.results.store import Store, parse_row_name
 from clsearch.results.trials import TrialRecord, read_trials
-from clsearch.results.verdicts import read_verdicts
+from clsearch.results.verdicts import Verdict, read_verdicts
 from clsearch.spec import afterwards
 from clsearch.spec.backbones import find_backbone
 from clsearch.spec.cost import StageCost, stage_bytes, stage_cost
@@ -62,6 +62,7 @@ class Plan:
     search_left: int  # stages; only those of claimed trials once the budget is spent
     race_left: int  # at most
     confirm_left: int  # at most, until the verdict is written
+    latest: Verdict | None  # what was settled when the sweep ended last, whether or not it stands as asked now
     cost: StageCost | None  # None before the first complete trial of this sweep or one alike
     spent: Spending  # in all phases
     search_spent: Spending  # what the budget counts
@@ -129,7 +130,8 @@ def make_plan(spec: SweepSpec, store: Store) -> Plan:
     if exhausted(spec.budget, search_spent):
         search_left = min(search_left, held.trials.get("running", 0) * tasks - held.unfinished_stages)
     search_left = max(0, search_left)
-    verdict = afterwards.settled(spec, read_verdicts(store, spec.name), search_left)
+    verdicts = read_verdicts(store, spec.name)
+    verdict = afterwards.settled(spec, verdicts, search_left)
     race_left = afterwards.race_left(spec, verdict, held.race_stages)
     confirm_left = afterwards.confirm_left(spec, verdict, held.confirm_by_trial)
     return Plan(
@@ -142,6 +144,7 @@ def make_plan(spec: SweepSpec, store: Store) -> Plan:
         search_left=search_left,
         race_left=race_left,
         confirm_left=confirm_left,
+        latest=verdicts[-1] if verdicts else None,
         cost=stage_cost(spec, trials, store),
         spent=log.spending(),
         search_spent=search_spent,

@@ -181,7 +181,17 @@ def _work(plan: Plan) -> Iterator[str]:
         f" = {_count(plan.confirm_stages, 'stage')}"
     )
     claim = "one paired t test" if spec.confirm.claim else "none, mean and interval only"
-    yield f"claim:   {claim}, the best against the published"
+    yield f"claim:   {claim}, the best against the published{_fixed_before(plan)}"
+
+
+def _fixed_before(plan: Plan) -> str:
+    """What an earlier verdict has settled of the claim, where it says something else than what is asked now."""
+    latest, asked = plan.latest, plan.spec.confirm
+    if latest is None or (latest.claim, latest.confirm_pairs) == (asked.claim, asked.pairs):
+        return ""
+    pairs = _count(latest.confirm_pairs, "pair")
+    claim = f"a claim on {pairs}" if latest.claim else f"{pairs} and no claim"
+    return f" (of trial {latest.winner.trial}, the winner so far, {claim} were fixed before, and that stands)"
 
 
 def _holdings(plan: Plan) -> Iterator[str]:

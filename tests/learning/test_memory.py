@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from clsearch.learning import memory
+from clsearch.learning.memory import forget_peak, peak_gb
 from clsearch.learning.request import SequenceRequest
 from clsearch.learning.sequence import run_sequence
 from clsearch.results.store import open_store
@@ -33,6 +36,16 @@ def test_the_peak_is_forgotten_and_measured_anew() -> None:
     before, after, anew = map(float, done.stdout.split())
     assert before - after > 0.4  # 60 million floats are 0.48 GB
     assert 0.15 < anew - after < 0.25  # 25 million
+
+
+def test_a_system_that_does_not_let_us_forget_is_measured_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_CLEAR", tmp_path)  # a folder: it cannot be written
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "status")
+    (tmp_path / "status").write_text("Name: python\n")  # and no VmHWM
+    forget_peak(torch.device("cpu"))
+    assert 0.01 < peak_gb(torch.device("cpu")) < 100
 
 
 def test_rows_say_what_their_stage_needed_whoever_learned_it(tmp_path: Path) -> None:

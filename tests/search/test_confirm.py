@@ -15,6 +15,7 @@ from clsearch.search.ledger import Ledger
 from clsearch.search.live import Board
 from clsearch.search.summary import summary
 from clsearch.spec.plan import make_plan
+from clsearch.spec.show import render
 from clsearch.spec.sweep import SweepSpec
 
 
@@ -55,6 +56,23 @@ def test_the_published_setting_alone_is_confirmed_alone(make_spec: Make, store: 
     ledger = ledger_of(make_spec("trials=1", "confirm.pairs=2", "eval_grid.threshold=[0.2]"), store, [1e-3])
     assert len(play(ledger)) == 2
     assert "no difference to report: the published setting is the best" in said(ledger)
+
+
+def test_no_claim_is_fixed_after_test_rows_were_read(make_spec: Make, store: Store) -> None:
+    """A store of before there were verdicts: the confirmation's rows are there, and nothing says what they were for."""
+    spec = make_spec("trials=2", "confirm.pairs=8")
+    play(ledger_of(spec, store, [5e-4, 1e-3]))
+    store.delete(store.verdict_path(spec.name, 1))
+    ledger = ledger_of(spec, store, [])
+    assert play(ledger) == []
+    assert [verdict.claim for verdict in read_verdicts(store, spec.name)] == [False]
+    assert "no claim: none was fixed before test rows were read" in said(ledger)
+
+
+def test_the_plan_says_what_is_settled_of_the_claim(make_spec: Make, store: Store) -> None:
+    play(ledger_of(make_spec("trials=2", "confirm.pairs=2"), store, [5e-4, 1e-3]))
+    text = render(make_plan(make_spec("trials=2", "confirm.pairs=9"), store))
+    assert "of trial 1, the winner so far, 2 pairs and no claim were fixed before, and that stands" in text
 
 
 def test_nothing_complete_confirms_nothing(make_spec: Make, store: Store) -> None:
