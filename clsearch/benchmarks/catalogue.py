@@ -51,6 +51,12 @@ _X_TAIL_NEEDS = (
     "sun397/SUN397",
     "sun397/split_zhou_SUN397.json",
 )
+_X_TAIL_SOURCES = (
+    "FGVC-Aircraft", "Caltech-101", "DTD", "EuroSAT", "Oxford Flowers", "Food-101", "MNIST", "Oxford Pets",
+    "Stanford Cars", "SUN397",
+)  # fmt: skip
+# All domains of the pocket benchmarks but the digits and the fashion are drawings of one set of emoji.
+_POCKET_X_TAIL_SOURCES = ("emoji drawings", "UCI digits", "Fashion-MNIST")
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class BenchmarkInfo:
     image_size: int  # side of the square images that the stream hands out, in pixels
     transforms: str  # a name in transforms.TRANSFORMS
     where: str  # a sentence: how to get the files
+    sources: tuple[str, ...]  # where its pictures come from; benchmarks without a common source share no picture
     folder: str | None = None  # under the data root; None: in the package, or made up
     needs: tuple[str, ...] = ()  # paths under the data root without which nothing can start
     packaged: str | None = None  # file name in benchmarks/pocket
@@ -84,11 +91,11 @@ class BenchmarkInfo:
 def _class_incremental(tasks: int) -> tuple[BenchmarkInfo, BenchmarkInfo]:
     pocket = BenchmarkInfo(
         f"pocket_cil_{tasks}", "class_incremental", ("vit", "clip"), tasks, 40, 48, "plain", _PACKAGED,
-        packaged="pocket_cil.parquet",
+        ("emoji drawings", "MNIST", "Fashion-MNIST"), packaged="pocket_cil.parquet",
     )  # fmt: skip
     full = BenchmarkInfo(
         f"imagenet_r_{tasks}", "class_incremental", ("vit", "clip"), tasks, 200, 224, "pilot",
-        _IMAGENET_R, folder="imagenet-r", needs=("imagenet-r",),
+        _IMAGENET_R, ("ImageNet-R",), folder="imagenet-r", needs=("imagenet-r",),
     )  # fmt: skip
     return pocket, full
 
@@ -100,34 +107,35 @@ BENCHMARKS: dict[str, BenchmarkInfo] = {
     for info in (
         BenchmarkInfo(
             "nano_cil", "class_incremental", ("vit", "clip"), 4, 8, 16, "plain", _PACKAGED,
-            rule=_NANO_RULE,
+            ("made up as nano_cil",), rule=_NANO_RULE,
         ),
         BenchmarkInfo(
-            "nano_x_tail", "cross_domain", ("clip",), 3, 9, 16, "plain", _PACKAGED, rule=_NANO_RULE,
+            "nano_x_tail", "cross_domain", ("clip",), 3, 9, 16, "plain", _PACKAGED,
+            ("made up as nano_x_tail",), rule=_NANO_RULE,
         ),
         BenchmarkInfo(
             "nano_dil", "domain_incremental", ("vit", "clip"), 3, 4, 16, "plain", _PACKAGED,
-            rule=_NANO_RULE,
+            ("made up as nano_dil",), rule=_NANO_RULE,
         ),
         *_class_incremental(5),
         *_class_incremental(10),
         *_class_incremental(20),
         BenchmarkInfo(
             "pocket_x_tail", "cross_domain", ("clip",), 8, 61, 48, "plain", _PACKAGED,
-            packaged="pocket_x_tail.parquet", rule=SplitRule(shots=16),
+            _POCKET_X_TAIL_SOURCES, packaged="pocket_x_tail.parquet", rule=SplitRule(shots=16),
         ),
         BenchmarkInfo(
             "pocket_x_tail_5", "cross_domain", ("clip",), 5, 40, 48, "plain", _PACKAGED,
-            packaged="pocket_x_tail.parquet", domains=("digits", "faces", "fashion", "signs", "travel"),
-            rule=SplitRule(shots=16),
+            _POCKET_X_TAIL_SOURCES, packaged="pocket_x_tail.parquet",
+            domains=("digits", "faces", "fashion", "signs", "travel"), rule=SplitRule(shots=16),
         ),
         BenchmarkInfo(
             "pocket_dil", "domain_incremental", ("vit", "clip"), 4, 12, 48, "plain", _PACKAGED,
-            packaged="pocket_dil.parquet",
+            ("emoji drawings",), packaged="pocket_dil.parquet",
         ),
         BenchmarkInfo(
             "x_tail", "cross_domain", ("clip",), 10, 1100, 224, "clip", _X_TAIL,
-            folder="", needs=_X_TAIL_NEEDS, rule=SplitRule(shots=16),
+            _X_TAIL_SOURCES, folder="", needs=_X_TAIL_NEEDS, rule=SplitRule(shots=16),
         ),
     )
 }  # fmt: skip

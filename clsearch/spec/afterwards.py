@@ -1,8 +1,8 @@
-"""How many stages race and confirmation take, at most, and what is left of them by what a store holds."""
+"""How many stages race, confirmation and table take, at most, and what is left of them by what a store holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from clsearch.results.verdicts import Verdict
 from clsearch.spec.sweep import SweepSpec
@@ -29,6 +29,35 @@ def race_stages(spec: SweepSpec) -> int:
 def confirm_stages(spec: SweepSpec) -> int:
     """The most stages that the confirmation learns: one setting may be winner, published and company at once."""
     return confirmed(spec) * spec.confirm.pairs * spec.course("confirm").tasks
+
+
+def table_stages(spec: SweepSpec, trials: int) -> int:
+    """The stages that a table learns beside the search, of so many trials: further pairs for all, dense ones for some.
+
+    Its test rows (phase analysis) are of these stages and of the search's.
+    """
+    further = max(0, spec.table.pairs - 1)
+    return (trials * further + dense(spec, trials) * dense_pairs(spec)) * spec.course("race").tasks
+
+
+def dense(spec: SweepSpec, trials: int) -> int:
+    """How many of so many trials get the dense pairs."""
+    return min(spec.table.dense, trials)
+
+
+def dense_pairs(spec: SweepSpec) -> int:
+    """How many pairs of seeds the dense trials get beyond the others'."""
+    return max(0, spec.table.dense_pairs - spec.table.pairs)
+
+
+def analysis_stages(spec: SweepSpec, trials: int) -> int:
+    """The stages of a table that are evaluated on test, of so many trials."""
+    return trials * spec.course("search").tasks + table_stages(spec, trials) if spec.table.pairs else 0
+
+
+def left(stages: int, trials: Collection[int], held: Mapping[int, int]) -> int:
+    """How many of the stages of a table are not there yet; `held`: those in the store, by trial."""
+    return max(0, stages - sum(held.get(trial, 0) for trial in trials))
 
 
 def settled(spec: SweepSpec, verdicts: Sequence[Verdict], search_left: int) -> Verdict | None:

@@ -122,16 +122,25 @@ def least_parameters(method: str, settings: Mapping[str, Any], backbone: Backbon
 
 
 def hopeless_settings(spec: SweepSpec) -> list[str]:
-    """A sentence for each named setting that is known to break a constraint before it is learned."""
-    tasks, backbone, limits = spec.course("search").tasks, find_backbone(spec.backbone), spec.constraints.limits()
+    """A sentence for each named setting that is known to break a constraint, in the search or once it is confirmed."""
+    backbone, limits = find_backbone(spec.backbone), spec.constraints.limits()
+    learned, confirmed = spec.course("search").tasks, spec.course("confirm").tasks
     said = []
     for name, setting in spec.named_settings().items():
-        least = least_parameters(spec.method, spec.full_settings(setting), backbone, tasks)
+        full = spec.full_settings(setting)
+        least = least_parameters(spec.method, full, backbone, learned)
+        later = least_parameters(spec.method, full, backbone, confirmed)
         for cost in sorted(least.keys() & limits.keys()):
+            what, limit = cost.replace("_", " "), f"more than constraints.{cost}={limits[cost]:,}"
             if least[cost] > limits[cost]:
                 said.append(
-                    f"the {name} setting has at least {least[cost]:,} {cost.replace('_', ' ')}, more than "
-                    f"constraints.{cost}={limits[cost]:,}: it is learned and shown, and never the best"
+                    f"the {name} setting has at least {least[cost]:,} {what}, {limit}: "
+                    "it is learned and shown, and never the best"
+                )
+            elif later[cost] > limits[cost]:
+                said.append(
+                    f"the {name} setting has at least {later[cost]:,} {what} after the {confirmed} tasks to confirm "
+                    f"on, {limit}: it may be chosen by the search, and is over the limit where it is confirmed"
                 )
     return said
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from clsearch.benchmarks.catalogue import benchmark_info
+from clsearch.results.layout import parse_race_failure
 from clsearch.results.spending import AttemptLog, Spending, exhausted
 from clsearch.results.store import Store, parse_row_name
 from clsearch.results.trials import TrialRecord, read_trials
@@ -28,13 +29,22 @@ class Holdings:
     trials: Mapping[str, int]  # by status: complete, pruned, failed, running (claimed, without outcome)
     causes: tuple[str, ...]  # of the failed ones
     search_stages: int
-    race_stages: int
-    confirm_by_trial: Mapping[int, int]  # stages
+    race_by_trial: Mapping[int, int]  # stages, as of the next two
+    confirm_by_trial: Mapping[int, int]
+    analysis_by_trial: Mapping[int, int]
     unfinished_stages: int  # those of claimed trials without outcome: they are not learned again
+
+    @property
+    def race_stages(self) -> int:
+        return sum(self.race_by_trial.values())
 
     @property
     def confirm_stages(self) -> int:
         return sum(self.confirm_by_trial.values())
+
+    @property
+    def analysis_stages(self) -> int:
+        return sum(self.analysis_by_trial.values())
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,8 @@ class Plan:
     search_left: int  # stages; only those of claimed trials once the budget is spent
     race_left: int  # at most
     confirm_left: int  # at most, until the verdict is written
+    table_left: int  # at most, while trials are searched
+    analysis_left: int  # likewise, test rows of the table
     latest: Verdict | None  # what was settled when the sweep ended last, whether or not it stands as asked now
     cost: StageCost | None  # None before the first complete trial of this sweep or one alike
     spent: Spending  # in all phases
@@ -84,6 +96,19 @@ class Plan:
         return afterwards.confirm_stages(self.spec)
 
     @property
+    def table_stages(self) -> int:
+        return afterwards.table_stages(self.spec, self.spec.trials)
+
+    @property
+    def analysis_stages(self) -> int:
+        return afterwards.analysis_stages(self.spec, self.spec.trials)
+
+    @property
+    def analysis_learns(self) -> bool:
+        """Whether test rows of the table take learning again, because the checkpoints are not kept."""
+        return self.spec.keep != "all"
+
+    @property
     def affordable(self) -> int | None:
         """The stages that the search can still learn within its budget; None where that is not known or is over."""
         budget, gpus = self.spec.budget, self.spec.gpus_per_worker * self.spec.workers
@@ -102,7 +127,8 @@ class Plan:
         known = self.reusable or Reusable(0, 0, 0)
         search = max(0, self.search_left - known.search)
         search = search if self.affordable is None else min(search, self.affordable)
-        return search + max(0, self.race_left + self.confirm_left - known.later)
+        table = self.table_left + (self.analysis_left if self.analysis_learns else 0)
+        return search + max(0, self.race_left + self.confirm_left - known.later) + table
 
     @property
     def seconds_left(self) -> float | None:
@@ -124,8 +150,9 @@ def make_plan(spec: SweepSpec, store: Store) -> Plan:
     held = _holdings(known, trials, store.row_names(spec.name))
     ended = sum(held.trials.get(status, 0) for status in ("complete", "pruned", "failed"))
     search_left = max(0, spec.trials - ended) * tasks - held.unfinished_stages
+    paths = store.list(f"trials/{spec.name}/")
     log = AttemptLog(store, spec.name)
-    log.refresh(store.list(f"trials/{spec.name}/"))
+    log.refresh(paths)
     search_spent = log.spending(("search",))
     if exhausted(spec.budget, search_spent):
         search_left = min(search_left, held.trials.get("running", 0) * tasks - held.unfinished_stages)
@@ -134,6 +161,10 @@ def make_plan(spec: SweepSpec, store: Store) -> Plan:
     verdict = afterwards.settled(spec, verdicts, search_left)
     race_left = afterwards.race_left(spec, verdict, held.race_stages)
     confirm_left = afterwards.confirm_left(spec, verdict, held.confirm_by_trial)
+    complete = {trial.number for trial in trials if trial.status == "complete"} - _failed_in_race(paths)
+    in_table = len(complete) + (max(0, spec.trials - ended) if search_left else 0)
+    table_left = afterwards.left(afterwards.table_stages(spec, in_table), complete, held.race_by_trial)
+    analysis_left = afterwards.left(afterwards.analysis_stages(spec, in_table), complete, held.analysis_by_trial)
     return Plan(
         spec=spec,
         uri=store.uri,
@@ -144,11 +175,13 @@ def make_plan(spec: SweepSpec, store: Store) -> Plan:
         search_left=search_left,
         race_left=race_left,
         confirm_left=confirm_left,
+        table_left=table_left,
+        analysis_left=analysis_left,
         latest=verdicts[-1] if verdicts else None,
         cost=stage_cost(spec, trials, store),
         spent=log.spending(),
         search_spent=search_spent,
-        bytes_left=_bytes_left(spec, {"search": search_left, "race": race_left, "confirm": confirm_left}),
+        bytes_left=_bytes_left(spec, {"search": search_left, "race": race_left + table_left, "confirm": confirm_left}),
         parallel=_parallel(spec),
         parallel_is_asked=spec.max_parallel is not None,
     )
@@ -160,17 +193,25 @@ def _holdings(known: bool, trials: Iterable[TrialRecord], row_paths: Iterable[st
     names = [name for path in row_paths if (name := parse_row_name(path)) is not None]
     # One file per eval setting: a stage has as many as the grid is large.
     stages = {(n.phase, n.trial, n.order_seed, n.run_seed, n.task_learned) for n in names}
-    phases = Counter(stage[0] for stage in stages)
+    by_trial: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    for stage in stages:
+        by_trial[stage[0]][stage[1]] += 1
     failed = [trial.outcome for trial in trials if trial.outcome is not None and trial.status == "failed"]
     return Holdings(
         known=known,
         trials=Counter(trial.status for trial in trials),
         causes=tuple(dict.fromkeys(str(outcome.get("cause")) for outcome in failed)),
-        search_stages=phases["search"],
-        race_stages=phases["race"],
-        confirm_by_trial=Counter(stage[1] for stage in stages if stage[0] == "confirm"),
-        unfinished_stages=sum(stage[0] == "search" and stage[1] in open_trials for stage in stages),
+        search_stages=by_trial["search"].total(),
+        race_by_trial=by_trial["race"],
+        confirm_by_trial=by_trial["confirm"],
+        analysis_by_trial=by_trial["analysis"],
+        unfinished_stages=sum(by_trial["search"][trial] for trial in open_trials),
     )
+
+
+def _failed_in_race(paths: Iterable[str]) -> set[int]:
+    """The trials, of a listing of the sweep's, whose settings failed after the search: no table has them."""
+    return {int(path.split("/")[2]) for path in paths if parse_race_failure(path.rpartition("/")[2])}
 
 
 def _parallel(spec: SweepSpec) -> int:

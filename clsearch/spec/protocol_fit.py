@@ -9,7 +9,7 @@ from clsearch.benchmarks.catalogue import benchmark_info
 from clsearch.errors import UsageError
 from clsearch.spec.families import check_families
 from clsearch.spec.schema import NEED_FUTURE_TASKS, OBJECTIVES
-from clsearch.spec.sweep import Race, Stopping, SweepSpec
+from clsearch.spec.sweep import Constraints, Race, Stopping, SweepSpec
 
 Where = Callable[[str], str]  # key -> how a message names the place where the key was given
 
@@ -54,14 +54,15 @@ def _check_tasks(spec: SweepSpec, k: int, where: str) -> None:
 
 
 def _check_other_benchmark(spec: SweepSpec, other: str, where: Where) -> None:
-    """The benchmark that settings are chosen on must take the same backbone and have the same metric."""
+    """The benchmark that settings are chosen on must have other pictures, the same backbone and the same metric."""
     place = f"{where('protocol')}: protocol {spec.protocol}"
     own = benchmark_info(spec.benchmark)
     info = check_families(spec.method, spec.backbone, other, where("backbone"), place)
-    if info.name == own.name or (info.packaged, info.needs) == (own.packaged, own.needs) != (None, ()):
+    shared = [source for source in info.sources if source in own.sources]
+    if shared:
         raise UsageError(
-            f"{place}: a setting would be chosen on the images of '{own.name}' itself: take another data set, or "
-            "protocol=disjoint_tasks(k)"
+            f"{place}: a setting would be chosen on what '{own.name}' itself is made of ({', '.join(shared)}): take "
+            "another data set, or protocol=disjoint_tasks(k)"
         )
     if info.image_size != own.image_size:
         raise UsageError(
@@ -87,7 +88,16 @@ def without_choice(spec: SweepSpec, where: Where) -> SweepSpec:
         "the eval grid at its published values": grid != spec.eval_grid,
         "no race": spec.race.top > 0,
         "no stopping": spec.stopping.name != "none",
+        "no constraints": bool(spec.constraints.limits()),
     }
     said = [text for text, is_less in less.items() if is_less]
     notes = (f"protocol published chooses nothing: {', '.join(said)}",) if said else ()
-    return replace(spec, trials=1, eval_grid=grid, race=Race(), stopping=Stopping(), notes=(*spec.notes, *notes))
+    return replace(
+        spec,
+        trials=1,
+        eval_grid=grid,
+        race=Race(),
+        stopping=Stopping(),
+        constraints=Constraints(),
+        notes=(*spec.notes, *notes),
+    )

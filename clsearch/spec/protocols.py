@@ -17,15 +17,15 @@ ProtocolKind = Literal["end_of_sequence", "first_tasks", "disjoint_tasks", "cros
 
 @dataclass(frozen=True)
 class Protocol:
-    """One protocol. Its text, as in the column of the rows: `first_tasks(3)`, `cross_dataset(pocket_dil)`.
+    """One protocol. Its text, as in the column of the rows: `first_tasks(3)`, `cross_dataset(imagenet_r_10)`.
 
     end_of_sequence: the whole matrix, once the last task is learned.
     first_tasks(k): entries with both indices <= k, of a sequence in whichever order it has; neither the search nor the
     race learns a further task.
     disjoint_tasks(k): the first k tasks of the search's order, a sequence of their own, which the race permutes; what
     is confirmed is a sequence of the other tasks alone (A-GEM, arXiv 1812.00420).
-    cross_dataset(B): the whole matrix of benchmark B, and what is confirmed is the sweep's own benchmark (GTEP, arXiv
-    2403.09066).
+    cross_dataset(B): the whole matrix of benchmark B, and what is confirmed is the sweep's own benchmark, which has no
+    source of pictures in common with B (GTEP, arXiv 2403.09066).
     published: nothing is chosen.
     """
 

@@ -158,6 +158,12 @@ class _Reader:
             )
         if spec.protocol.kind == "published":
             return without_choice(spec, self.where)
+        named = len(spec.named_settings())
+        if spec.trials < named:
+            raise UsageError(
+                f"{self.where('trials')}: trials={spec.trials} is fewer than the {named} settings named beforehand: "
+                f"give trials={named} or more"
+            )
         return bounded(spec, self.parameter_where)
 
     def name(self, profile: str | None, stem: str) -> str:
@@ -236,6 +242,16 @@ class _Reader:
             raise UsageError(
                 f"{self.where('table.pairs')}: a table chooses and claims nothing: take table.pairs away, or race and "
                 "confirm (race.top=0 confirm.pairs=0)"
+            )
+        if table.pairs and self.get("stopping.name") != "none":
+            raise UsageError(
+                f"{self.where('stopping.name')}: a table holds complete trials, and stopping.name="
+                f"{self.get('stopping.name')} ends some early: take stopping.name=none, or table.pairs away"
+            )
+        if table.dense_pairs and not table.dense:
+            raise UsageError(
+                f"{self.where('table.dense_pairs')}: table.dense_pairs={table.dense_pairs} is for dense settings, of "
+                "which table.dense=0 has none: give table.dense, or take table.dense_pairs away"
             )
         if table.dense and not 0 < table.pairs < table.dense_pairs:
             raise UsageError(

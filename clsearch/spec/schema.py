@@ -166,6 +166,8 @@ def check_path(path: tuple[str, ...], method: str, where: str) -> None:
 
 
 def _nearest_path(path: tuple[str, ...], depth: int, valid: tuple[str, ...], method: str) -> str:
+    if path[0] == "eval_grid":  # `reading` refuses what acts in training, so it is no help here
+        valid = tuple(name for name in valid if acts(method, name) != "train")
     if depth:
         parent = ".".join(path[:depth])
         return nearest(f"{parent}.{path[depth]}", [f"{parent}.{name}" for name in valid])

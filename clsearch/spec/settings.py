@@ -209,17 +209,14 @@ def from_task(method: str, name: str) -> int:
     return typing.cast(int, fields(method)[name].metadata["from_task"])
 
 
+def forks(method: str, task: int) -> bool:
+    """Whether some field acts from this task on: then sequences that differ in it part after the task before."""
+    return any(from_task(method, name) == task for name in fields(method))
+
+
 def field_type(method: str, name: str) -> Any:
     """The annotated type of a method's field: float, int, bool, str, a Literal, or tuple[item, ...]."""
     return _hints(method)[name]
-
-
-def column_type(method: str, name: str) -> type:
-    """The type of the row column `param_<name>`: float, int, bool or str; a list is stored as its JSON text."""
-    wanted = field_type(method, name)
-    if get_origin(wanted) is Literal:
-        return type(get_args(wanted)[0])
-    return str if get_origin(wanted) is tuple else typing.cast(type, wanted)
 
 
 def coerce(method: str, name: str, value: Any, where: str) -> Any:

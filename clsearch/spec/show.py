@@ -141,6 +141,8 @@ def _extent(spec: SweepSpec) -> Iterator[Line]:
     yield _line(spec, "race.level", f"{spec.race.level:g}")
     yield _line(spec, "confirm.pairs", spec.confirm.pairs)
     yield _line(spec, "confirm.claim", "yes" if spec.confirm.claim else "no")
+    for name, number in vars(spec.table).items() if spec.table.pairs else ():
+        yield _line(spec, f"table.{name}", number)
     yield _line(spec, "runner", spec.runner)
     yield _line(spec, "resources.workers", spec.workers)
     yield _line(spec, "resources.cpus", f"{spec.cpus_per_worker:g} a worker")
@@ -170,6 +172,8 @@ def _work(plan: Plan) -> Iterator[str]:
             f"{_count(spec.race.pairs, 'fresh seed pair')} x {_count(plan.tasks, 'stage')}"
             f" = at most {_count(plan.race_stages, 'stage')}, validation only"
         )
+    if spec.table.pairs:
+        yield from _table_work(plan)
     if not spec.confirm.pairs:
         yield "confirm: none (confirm.pairs=0)"
         return
@@ -194,6 +198,19 @@ def _fixed_before(plan: Plan) -> str:
     return f" (of trial {latest.winner.trial}, the winner so far, {claim} were fixed before, and that stands)"
 
 
+def _table_work(plan: Plan) -> Iterator[str]:
+    spec = plan.spec
+    further = f"{_count(spec.trials, 'trial')} x {_count(spec.table.pairs - 1, 'further seed pair')}"
+    number = afterwards.dense(spec, spec.trials)
+    more = f", {number} of them (the published, the best) x {afterwards.dense_pairs(spec)} more" if number else ""
+    yield (
+        f"table:   {further}{more}, x {_count(plan.tasks, 'stage')} = {_count(plan.table_stages, 'stage')}, "
+        "validation only"
+    )
+    how = f"learned again (keep: {spec.keep})" if plan.analysis_learns else "evaluated from their checkpoints"
+    yield f"         test rows of all {_count(plan.analysis_stages, 'stage')} for the audit, {how}"
+
+
 def _holdings(plan: Plan) -> Iterator[str]:
     held = plan.held
     if not held.known and not held.trials:
@@ -205,6 +222,9 @@ def _holdings(plan: Plan) -> Iterator[str]:
     yield f"{_count(claimed, 'trial')} claimed: {counts}"
     race = f", {_count(held.race_stages, 'race stage')}" if held.race_stages else ""
     confirm = _count(held.confirm_stages, "confirm stage")
+    if plan.spec.table.pairs:
+        race = f", {_count(held.race_stages, 'table stage')}"
+        confirm = _count(held.analysis_stages, "analysis stage")
     yield f"rows of {_count(held.search_stages, 'search stage')}{race} and {confirm}"
     for cause in held.causes:
         yield f"failed: {cause}"
@@ -218,7 +238,10 @@ def _left(plan: Plan) -> Iterator[str]:
     at_most = "at most " if spec.space and plan.confirm_left else ""
     confirm = f"{at_most}{_count(plan.confirm_left, 'confirm stage')}"
     race = f", at most {_count(plan.race_left, 'race stage')}" if plan.race_left else ""
-    yield f"{_count(plan.search_left, 'search stage')}{race} and {confirm} to learn"
+    if spec.table.pairs:
+        yield from _table_left(plan)
+    else:
+        yield f"{_count(plan.search_left, 'search stage')}{race} and {confirm} to learn"
     if plan.reusable is not None:
         known = plan.reusable.search + plan.reusable.later
         asked = f"{known:,} of the {plan.reusable.asked:,} whose settings are known now" if known else "none"
@@ -232,6 +255,17 @@ def _left(plan: Plan) -> Iterator[str]:
     else:
         at_most = "" if not spec.space else "at most "
         yield f"checkpoints: {at_most}about {size_text(plan.bytes_left)} (keep: {spec.keep}); rows: some kB a stage"
+
+
+def _table_left(plan: Plan) -> Iterator[str]:
+    at_most = "at most " if plan.search_left else ""  # trials that fail are not in it
+    search, table = _count(plan.search_left, "search stage"), f"{at_most}{_count(plan.table_left, 'table stage')}"
+    analysis = f"{at_most}{_count(plan.analysis_left, 'analysis stage')}"
+    if plan.analysis_learns:
+        yield f"{search}, {table} and {analysis} to learn"
+        return
+    yield f"{search} and {table} to learn"
+    yield f"{analysis} to evaluate, which the time below leaves out"
 
 
 def _cost(plan: Plan) -> Iterator[str]:

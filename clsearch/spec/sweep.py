@@ -11,7 +11,7 @@ from clsearch.spec.conditions import active_setting
 from clsearch.spec.keys import digest
 from clsearch.spec.parameters import Parameter
 from clsearch.spec.protocols import Course, Protocol, course
-from clsearch.spec.settings import acts, coerce, column_type, fields
+from clsearch.spec.settings import acts, coerce, fields
 
 PAIRS_FOR_A_CLAIM = 8  # 8 find a difference of one standard deviation in two of three cases (our choice)
 _RACE_SEEDS = 1_000_000  # how far the race's seeds are from the search's: no confirmation has as many pairs
@@ -165,11 +165,6 @@ class SweepSpec:
     def setting_from_json(self, setting: Mapping[str, Any]) -> dict[str, Any]:
         """A setting as JSON gives it back (lists for tuples), in the method's own types; raises UsageError."""
         return {name: coerce(self.method, name, value, f"setting of {self.name}") for name, value in setting.items()}
-
-    def column_types(self) -> dict[str, type]:
-        """The type of the row column `param_<name>` for each searched and each grid parameter."""
-        names = [parameter.name for parameter in self.space] + sorted(self.eval_grid)
-        return {name: column_type(self.method, name) for name in names}
 
     def course(self, phase: str) -> Course:
         """Which tasks the sequences of a phase learn, as the protocol says: of which benchmark, and which of its."""

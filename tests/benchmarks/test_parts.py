@@ -94,7 +94,7 @@ def test_both_halves_have_tasks(tasks: int) -> None:
 
 @pytest.mark.parametrize("chosen", ["pocket_cil_10", "pocket_x_tail", "pocket_dil"])
 def test_what_chooses_on_one_packaged_benchmark_is_no_test_image_of_another(chosen: str) -> None:
-    """They share pictures; for cross_dataset none of those may be seen in the one and tested in the other."""
+    """They share pictures, so cross_dataset refuses them; yet none that is learned in one is tested in another."""
     seen = {name for name, split in ids(open_stream(chosen, 0, with_test=True)).items() if split != "test"}
     for other in {"pocket_cil_10", "pocket_x_tail", "pocket_dil"} - {chosen}:
         assert not seen & {n for n, split in ids(open_stream(other, 0, with_test=True)).items() if split == "test"}

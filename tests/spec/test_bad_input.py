@@ -60,6 +60,7 @@ OVERRIDES = [
     ("eval_grid.threshold=[0.1]", "must hold the published value 0.2"),
     ("eval_grid.threshold=[0.2,0.2]", "a value twice"),
     ("eval_grid.treshold=[0.2]", "did you mean 'eval_grid.threshold'?"),
+    ("eval_grid.epoch=[2]", "did you mean 'eval_grid.temperature'?"),  # `epochs` acts in training
     ("method=moras", "did you mean 'mora'?"),
     ("backbone=nano_clap", "did you mean 'nano_clip'?"),
     ("backbone=open_clip:ViT-B-16", "open_clip:<name>/<tag>"),
@@ -71,6 +72,7 @@ OVERRIDES = [
     ("protocol=first_tasks(1)", "k is a whole number of at least 2"),
     ("race.top=1", "a race of one"),
     ("table.dense=2", "must be above table.pairs=0"),
+    ("table.dense_pairs=5", "table.dense=0 has none: give table.dense, or take table.dense_pairs away"),
     ("race.top=3", "a race needs pairs"),
     ("confirm.claim=true", "a claim takes at least 8 pairs"),
     ("company.ours.temprature=0.1", "temprature"),
@@ -133,6 +135,20 @@ def test_a_profile_may_be_wrong_only_in_its_values_until_it_is_chosen(small: Cal
     small(change=wrong)
     with pytest.raises(UsageError, match=r"small.yaml, profile tiny: settings: 'batch' must be a whole number"):
         small("profile=tiny", change=wrong)
+
+
+def test_a_table_stops_no_trial(refused: Callable[..., str]) -> None:
+    message = refused("table.pairs=2", "stopping.name=guarded")
+    assert message.startswith("override 'stopping.name=guarded': a table holds complete trials")
+    assert message.endswith("take stopping.name=none, or table.pairs away")
+
+
+def test_every_setting_named_beforehand_has_a_trial(refused: Callable[..., str], small: Callable[..., object]) -> None:
+    company = [f"company.{name}.temperature={value}" for name, value in (("a", 0.02), ("b", 0.03), ("c", 0.04))]
+    sentence = "trials={} is fewer than the 4 settings named beforehand: give trials=4 or more"
+    assert refused("trials=3", *company) == f"override 'trials=3': {sentence.format(3)}"
+    assert refused("profile=tiny", *company) == f"small.yaml, profile tiny: {sentence.format(2)}"
+    small("trials=4", *company)
 
 
 def test_repeated_override(refused: Callable[..., str]) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from clsearch.errors import UsageError
 from clsearch.results.store import open_store
+from clsearch.spec.backbones import find_backbone
 from clsearch.spec.conditions import active_setting, count_settings, every_setting, in_order, same_setting
+from clsearch.spec.cost import hopeless_settings, least_parameters
 from clsearch.spec.parameters import parameter_from_json
 from clsearch.spec.plan import make_plan
 from clsearch.spec.show import render
@@ -118,6 +120,26 @@ def test_the_dry_run_shows_conditions_company_and_constraints(make: Make, folder
     for name in ("published", "ours"):
         assert f"note: the {name} setting has at least " in text
     assert "stored parameters, more than constraints.stored_parameters=3: it is learned and shown, and never" in text
+
+
+def test_a_setting_that_is_too_large_only_where_it_is_confirmed_is_told() -> None:
+    # Incremental LoRA adds an adapter a task: here 2 tasks choose, and 4 are confirmed.
+    asked = ["profile=nano", "benchmark=nano_cil", "protocol=first_tasks(2)"]
+    spec = load_sweep("incremental_lora_vit", asked)
+    full, backbone = spec.full_settings(spec.published_setting()), find_backbone(spec.backbone)
+    least, later = (least_parameters(spec.method, full, backbone, tasks)["stored_parameters"] for tasks in (2, 4))
+    assert least < later
+    for limit, said in (
+        (later, []),
+        (later - 1, [f"{later:,} stored parameters after the 4 tasks to confirm on, more than"]),
+        (least, [f"{later:,} stored parameters after the 4 tasks to confirm on, more than"]),
+        (least - 1, [f"{least:,} stored parameters, more than"]),
+    ):
+        notes = hopeless_settings(
+            load_sweep("incremental_lora_vit", [*asked, f"constraints.stored_parameters={limit}"])
+        )
+        assert len(notes) == len(said)
+        assert all(text in note for text, note in zip(said, notes, strict=True))
 
 
 def test_company_holds_what_is_active(make: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -87,6 +88,43 @@ def test_trials_that_reused_stages_measure_nothing(small: Loader) -> None:
     store.put_json(store.claim_path(spec.name, 0), {"setting": {}})
     store.put_json(store.outcome_path(spec.name, 0), outcome("complete", learned=1, reused=2, seconds=0.1))
     assert make_plan(spec, store).cost is None
+
+
+def test_a_table_is_listed_counted_and_left(small: Loader) -> None:
+    spec = small("sampler.name=sobol", "table.pairs=2", "table.dense=2", "table.dense_pairs=4", "max_parallel=1")
+    store = open_store()
+    plan = make_plan(spec, store)
+    assert (plan.table_stages, plan.table_left) == ((4 * 1 + 2 * 2) * 3,) * 2
+    assert (plan.analysis_stages, plan.analysis_left) == (12 + 24,) * 2
+    text = render(plan)
+    assert "table.dense_pairs  4  (override)" in text
+    assert "4 trials x 1 further seed pair, 2 of them (the published, the best) x 2 more, x 3 stages = 24 st" in text
+    assert "test rows of all 36 stages for the audit, evaluated from their checkpoints" in text
+    assert "12 search stages and at most 24 table stages to learn" in text
+
+    register(spec, store)
+    for number, ended in enumerate(["complete", "complete", "complete", "failed"]):
+        store.put_json(store.claim_path(spec.name, number), {"setting": {}})
+        store.put_json(store.outcome_path(spec.name, number), outcome(ended))
+    for task in (1, 2, 3):
+        stage(store, spec, 0, task, "race", seed=7)
+    stage(store, spec, 1, 1, "race", seed=7)
+    stage(store, spec, 0, 1, "analysis")
+    plan = make_plan(spec, store)
+    # Three settings are left: 3 x 1 and 2 x 2 pairs.
+    assert (plan.table_left, plan.analysis_left) == (7 * 3 - 4, 3 * 3 + 7 * 3 - 1)
+    assert plan.seconds_left == 17 * 2.0
+    text = render(plan)
+    assert "rows of 0 search stages, 4 table stages and 1 analysis stage" in text
+    assert "  0 search stages and 17 table stages to learn" in text
+    assert "29 analysis stages to evaluate" in text
+    without = make_plan(dataclasses.replace(spec, keep="none"), store)
+    assert without.stages_left == 17 + 29
+    assert "0 search stages, 17 table stages and 29 analysis stages to learn" in render(without)
+
+    store.put_json(store.race_failure_path(spec.name, 1, 7, 7), {"cause": "ValueError"})
+    plan = make_plan(spec, store)
+    assert (plan.table_left, plan.analysis_left) == (6 * 3 - 3, 2 * 3 + 6 * 3 - 1), "it is not in the table"
 
 
 def test_every_value_has_its_source(small: Loader) -> None:

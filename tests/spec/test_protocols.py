@@ -10,14 +10,14 @@ from clsearch.results.store import open_store
 from clsearch.spec.plan import make_plan
 from clsearch.spec.protocols import Course, Part, Protocol, read_protocol
 from clsearch.spec.show import render
-from clsearch.spec.sweep import SweepSpec
+from clsearch.spec.sweep import Constraints, SweepSpec, load_sweep
 
 Loader = Callable[..., SweepSpec]
 CIL = ("benchmark=nano_cil", "objective.metric=last")  # four tasks
 
 
 @pytest.mark.parametrize(
-    "text", ["end_of_sequence", "first_tasks(3)", "disjoint_tasks(2)", "cross_dataset(pocket_dil)", "published"]
+    "text", ["end_of_sequence", "first_tasks(3)", "disjoint_tasks(2)", "cross_dataset(imagenet_r_10)", "published"]
 )
 def test_a_protocols_text_is_read_back(text: str) -> None:
     assert str(read_protocol(text, "here")) == text
@@ -52,6 +52,11 @@ def test_another_dataset_chooses_and_the_sweeps_own_is_measured(small: Loader) -
     assert small().benchmarks() == ("nano_x_tail",)
 
 
+def test_the_example_of_the_readme_is_allowed() -> None:
+    spec = load_sweep("mora_clip", ["protocol=cross_dataset(imagenet_r_10)", "objective.metric=last"])
+    assert spec.benchmarks() == ("x_tail", "imagenet_r_10")
+
+
 def test_published_learns_one_setting_and_says_what_it_leaves_out(small: Loader) -> None:
     spec = small("protocol=published", "race.top=3", "race.pairs=4", "confirm.pairs=2")
     assert (spec.trials, spec.eval_settings(), spec.race.top, spec.confirm.pairs) == (1, [{"threshold": 0.2}], 0, 2)
@@ -59,6 +64,9 @@ def test_published_learns_one_setting_and_says_what_it_leaves_out(small: Loader)
     assert note == (
         "protocol published chooses nothing: 1 trial instead of 4, the eval grid at its published values, no race"
     )
+    strict = small("protocol=published", "stopping.name=guarded", "constraints.stored_parameters=3")
+    assert (strict.stopping.name, strict.constraints) == ("none", Constraints())
+    assert strict.notes[0].endswith("values, no stopping, no constraints")
     plain = small("protocol=published", "trials=1", "eval_grid.threshold=[0.2]")
     assert plain.notes == ()
 
@@ -108,13 +116,27 @@ def test_the_plan_counts_what_the_protocol_learns(
         (("protocol=disjoint_tasks(3)", *CIL), "of which at least 2 must be left to confirm on: k may be 2"),
         (("protocol=cross_dataset(nano_cli)",), "unknown benchmark 'nano_cli': did you mean 'nano_cil'?"),
         (("protocol=cross_dataset",), "is written cross_dataset(benchmark)"),
-        (("protocol=cross_dataset(nano_x_tail)",), "on the images of 'nano_x_tail' itself: take another data set"),
+        (("protocol=cross_dataset(nano_x_tail)",), "on what 'nano_x_tail' itself is made of"),
         (("protocol=cross_dataset(nano_cil)",), "which the class-incremental 'nano_cil' does not have"),
         (("protocol=cross_dataset(nano_dil)",), "which the domain-incremental 'nano_dil' does not have"),
         (("protocol=cross_dataset(pocket_x_tail)",), "its images have 48 px and those of 'nano_x_tail' 16 px"),
         (
             ("protocol=cross_dataset(pocket_x_tail_5)", "benchmark=pocket_x_tail"),
-            "on the images of 'pocket_x_tail' itself",
+            "(emoji drawings, UCI digits, Fashion-MNIST): take another data set, or protocol=disjoint_tasks(k)",
+        ),
+        *(
+            (("benchmark=pocket_" + own, f"protocol=cross_dataset(pocket_{other})", "objective.metric=last"), sentence)
+            for own, other, sentence in (
+                ("dil", "cil_10", "on what 'pocket_dil' itself is made of (emoji drawings)"),
+                ("cil_10", "cil_5", "on what 'pocket_cil_10' itself is made of (emoji drawings, MNIST, Fashion-MNIST)"),
+                ("cil_5", "dil", "on what 'pocket_cil_5' itself is made of (emoji drawings)"),
+                ("dil", "x_tail", "on what 'pocket_dil' itself is made of (emoji drawings)"),
+                ("x_tail_5", "cil_20", "on what 'pocket_x_tail_5' itself is made of (emoji drawings, Fashion-MNIST)"),
+            )
+        ),
+        (
+            ("benchmark=imagenet_r_5", "protocol=cross_dataset(imagenet_r_10)", "objective.metric=last"),
+            "on what 'imagenet_r_5' itself is made of (ImageNet-R)",
         ),
         (
             ("protocol=cross_dataset(nano_x_tail)", "backbone=nano_vit", *CIL),

@@ -65,7 +65,6 @@ def test_named_lists(small: Loader) -> None:
     parameter = spec.space[0]
     assert parameter.label(("q", "v")) == "qv"
     assert parameter.value("qv") == ("q", "v")
-    assert spec.column_types() == {"projections": str, "temperature": float, "threshold": float}
     assert column_value(parameter.value("qv")) == '["q","v"]'
     assert spec.setting_from_json(json.loads(json.dumps(spec.published_setting()))) == spec.published_setting()
 
