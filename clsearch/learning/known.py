@@ -79,7 +79,8 @@ def _read_counts(store: Store, known: Known, stages: Sequence[Stage]) -> None:
     for stage in stages:
         wanted = known.wanted(stage.task) or {request.splits[0]: [0]}
         asked += [(stage, i, split) for split, positions in wanted.items() for i in positions]
-    there = known_counts(store, [stage.key for stage in stages])
+    lacking_first = sorted(stages, key=lambda stage: not known.wanted(stage.task))
+    there = known_counts(store, [stage.key for stage in lacking_first])
     found = {stage.counts[i, split]: stage for stage, i, split in asked if stage.counts[i, split] in there}
     read = store.read_many(found, lambda path: read_counts(store, path, found[path].evaluated))
     by_path = dict(zip(found, read, strict=True))

@@ -17,7 +17,8 @@ class SequenceRequest:
     settings: over the method's defaults, complete or not. eval_settings: what every stage is evaluated under; each
     names values of settings that act at evaluation. parameters: the searched settings, for the `param_`
     columns; the eval setting joins them there. part: only these tasks of the benchmark exist; max_tasks: only the first
-    so many of those that do are learned and evaluated.
+    so many of those that do are learned and evaluated. keep: `last` removes a checkpoint of this very run once the next
+    stage is there; it keeps those of others, and one that values of a setting part from (`spec.settings.forks`).
     """
 
     sweep: str

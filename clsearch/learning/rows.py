@@ -98,8 +98,8 @@ def stored_counts(
 ) -> list[tuple[int, int, int]] | None:
     """(task evaluated, correct, count) of the first split, if the stage's rows are there; None if they are not.
 
-    Raises StoreError where the file is damaged, or holds another stage's rows: the data, the weights or a numerics
-    version changed under the sweep's name.
+    Raises StoreError where the file is damaged, or holds another stage's rows: the data, the weights, a numerics
+    version or the form of keys changed under the sweep's name.
     """
     path = stage_rows_path(request, task, eval_setting)
     try:
@@ -109,8 +109,9 @@ def stored_counts(
     rows = table.to_pylist()
     if any(row["stage_key"] != key for row in rows):
         raise StoreError(
-            f"row file {store.uri}/{path} belongs to another stage than this command would learn: data, weights or a "
-            "numerics version have changed since. Give the sweep another name to learn anew; the old rows stay"
+            f"row file {store.uri}/{path} belongs to another stage than this command would learn: data, weights, a "
+            "numerics version or the form of its keys (see CHANGELOG.md) have changed since. Give the sweep another "
+            "name to learn anew; the old rows stay"
         )
     wanted = [row for row in rows if row["split"] == request.splits[0]]
     return [(row["task_evaluated"], row["correct"], row["count"]) for row in wanted] if wanted else None

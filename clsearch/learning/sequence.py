@@ -22,6 +22,7 @@ from clsearch.methods.base import Method, TaskInfo
 from clsearch.results.counts import note_weights
 from clsearch.results.store import Store, StoreError
 from clsearch.spec.families import check_families
+from clsearch.spec.settings import forks
 
 Report = Callable[[TaskReport], None]
 RESUMPTIONS = 3  # how often a sequence looks for its place again when a checkpoint vanishes under it
@@ -104,7 +105,8 @@ def _bring_stages(sequence: SequenceState, report: Report) -> SequenceResult:
             evaluate_seconds = measure(sequence, method, t, records[t - 1], wanted[t - 1])
         if not workers.rank:
             write_rows(sequence, t)
-            if request.keep == "last" and unknown and max(resumed, 2) <= t <= unknown[-1]:
+            passed = t - 1 in sequence.written and t <= unknown[-1]
+            if request.keep == "last" and passed and not forks(request.method, t):
                 store.delete(sequence.path(t - 1))
         workers.barrier()
         reports.append(TaskReport(t, total, live_metric(sequence, t), learn_seconds, evaluate_seconds, reused))
@@ -193,7 +195,9 @@ def _learn(
     if request.keep != "none":
         state = method.state()
         written = workers.broadcast(store.put(path, encode(Checkpoint(state, record))) if not workers.rank else None)
-        if not written:
+        if written:
+            sequence.written.add(t)
+        else:
             # Somebody else learned it meanwhile; that checkpoint counts, so that rows agree with what is stored.
             record = _load(sequence, method, t).record
     return seconds, record, False

@@ -34,6 +34,7 @@ class SequenceState:
     progress: Callable[[int, int, int], None] | None
     correct: np.ndarray[Any, Any] = field(init=False)  # [eval setting, task learned, task evaluated], first split
     count: np.ndarray[Any, Any] = field(init=False)
+    written: set[int] = field(init=False, default_factory=set)  # the tasks whose checkpoints this run has written
 
     def __post_init__(self) -> None:
         total = len(self.stages)

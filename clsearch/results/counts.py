@@ -92,10 +92,10 @@ def _problem(value: Any, tasks: int) -> str | None:
 
 
 def known_counts(store: Store, keys: Sequence[str]) -> set[str]:
-    """The paths of all counts of a chain of stages, parents first.
+    """The paths of all counts of these stages of a chain: first those without rows of one's own, parents first.
 
     Whoever learned a stage has measured its parent before: where the first stage has no counts (one listing), the
-    others are not asked for.
+    others are not asked for. Rows say nothing of counts, as those of old stores have none.
     """
     first = store.list(counts_prefix(keys[0]))
     if not first:

@@ -8,12 +8,11 @@ from typing import Any
 
 from clsearch.execution.job import Job, make_job, make_request, search_job
 from clsearch.learning.keys import Stage, request_stages, request_stream, stages_to_learn
-from clsearch.learning.request import SequenceRequest
-from clsearch.learning.rows import stage_rows_path
 from clsearch.results.counts import known_counts
 from clsearch.results.store import Store
 from clsearch.results.trials import read_trials
 from clsearch.search.designs import coming_settings
+from clsearch.search.stored import tasks_without_rows
 from clsearch.spec.afterwards import racing
 from clsearch.spec.plan import Reusable
 from clsearch.spec.sweep import SweepSpec
@@ -25,12 +24,14 @@ def count_reusable(spec: SweepSpec, store: Store, weights: Collection[str]) -> R
     streams: dict[tuple[Any, ...], Any] = {}
     sequences: list[_Sequence] = []
     for job in _jobs(spec, store):
+        lacking = tasks_without_rows(spec, job, rows)
+        if not lacking:
+            continue
         request = make_request(spec, job, attempt=0)
         place = (request.benchmark, request.order_seed, request.part, request.max_tasks, request.splits)
         if place not in streams:
             streams[place] = request_stream(request)
         chains = tuple(request_stages(request, streams[place], digest) for digest in sorted(weights))
-        lacking = tuple(stage.task for stage in chains[0] if not _has_rows(request, stage, rows))
         sequences.append(_Sequence(job.phase == "search", chains, lacking))
     found = store.read_many(sequences, lambda sequence: _count_known(store, sequence))
     return Reusable(
@@ -69,17 +70,13 @@ def _jobs(spec: SweepSpec, store: Store) -> Iterator[Job]:
         yield make_job(0, published, "confirm", seeds, first)
 
 
-def _has_rows(request: SequenceRequest, stage: Stage, rows: set[str]) -> bool:
-    return all(stage_rows_path(request, stage.task, setting) in rows for setting in request.eval_settings)
-
-
 def _count_known(store: Store, sequence: _Sequence) -> int:
     """How many of the stages without rows a run would not learn."""
     return max((len(sequence.lacking) - _to_learn(store, sequence.lacking, chain)) for chain in sequence.chains)
 
 
 def _to_learn(store: Store, lacking: tuple[int, ...], chain: tuple[Stage, ...]) -> int:
-    there = known_counts(store, [stage.key for stage in chain])
+    there = known_counts(store, [chain[task - 1].key for task in lacking])
     unknown = [task for task in lacking if not set(chain[task - 1].counts.values()) <= there]
     learned = stages_to_learn(unknown, lambda task: store.exists(store.stage_path(chain[task - 1].key)))
     return len(set(learned) & set(lacking))

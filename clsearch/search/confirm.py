@@ -14,7 +14,8 @@ from clsearch.results.trials import best_trial
 from clsearch.results.verdicts import Choice, Verdict, read_verdicts, write_verdict
 from clsearch.search.ledger import Ledger
 from clsearch.search.race import Candidate, Standing, best_of, race_jobs, record, standing
-from clsearch.spec.sweep import Seeds, as_json
+from clsearch.search.stored import tasks_without_rows
+from clsearch.spec.sweep import as_json
 
 
 def follow_up(ledger: Ledger) -> list[Job]:
@@ -85,10 +86,10 @@ def confirmation_jobs(ledger: Ledger, verdict: Verdict) -> Iterator[Job]:
     for seeds in spec.confirm_seeds():
         for number in dict.fromkeys(candidate.trial for candidate in chosen):
             mine = [candidate for candidate in chosen if candidate.trial == number]
-            if all(_is_stored(ledger, one, seeds, stored) for one in mine):
-                continue
             evals = tuple(candidate.eval_setting for candidate in mine)
-            yield make_job(number, mine[0].setting, "confirm", seeds, evals)
+            job = make_job(number, mine[0].setting, "confirm", seeds, evals)
+            if tasks_without_rows(spec, job, stored):
+                yield job
 
 
 def confirmed(ledger: Ledger, verdict: Verdict) -> list[Candidate]:
@@ -103,12 +104,3 @@ def confirmed(ledger: Ledger, verdict: Verdict) -> list[Candidate]:
 
 def _choice(candidate: Candidate) -> Choice:
     return Choice(candidate.trial, as_json(candidate.eval_setting))
-
-
-def _is_stored(ledger: Ledger, candidate: Candidate, seeds: Seeds, stored: set[str]) -> bool:
-    spec = ledger.spec
-    trial, name = candidate.name
-    return all(
-        ledger.store.rows_path(spec.name, trial, "confirm", seeds.order, seeds.run, task, name) in stored
-        for task in range(1, spec.course("confirm").tasks + 1)
-    )

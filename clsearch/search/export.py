@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from clsearch.errors import UsageError, nearest
 from clsearch.results.metrics import METRICS
-from clsearch.results.permitted import UnfinishedError, matrix_to_show, permitted_matrix, score
+from clsearch.results.permitted import UnfinishedError, permitted_or_shown, score
 from clsearch.results.sequences import COLUMNS, Measured, measured_sequences
 from clsearch.results.store import Store
 from clsearch.results.trials import TrialRecord, read_trials
@@ -123,7 +123,7 @@ def _figures(
 
 def _metrics(found: Measured, protocol: Protocol) -> dict[str, float]:
     try:
-        matrix = (matrix_to_show if protocol.kind == "published" else permitted_matrix)(found, protocol)
+        matrix = permitted_or_shown(found, protocol)
     except UnfinishedError:
         return {}
     values = {f"validation_{name}": score(matrix, name) for name in METRICS}

@@ -26,6 +26,7 @@ from clsearch.results.permitted import UnfinishedError, ValidationMatrix, permit
 from clsearch.results.sequences import measured_sequences
 from clsearch.results.table_files import TableRows
 from clsearch.search.study import distribution
+from clsearch.spec.conditions import active_setting, in_order
 from clsearch.spec.parameters import Parameter, column_value, parameter_from_json
 from clsearch.spec.protocols import Protocol, read_protocol
 from clsearch.spec.seeds import derive_seed
@@ -91,7 +92,9 @@ def sweep_importance(found: TableRows, metrics: Sequence[str] = ()) -> SweepImpo
         raise UsageError(
             f"{found.where}: {len(trials)} of its trials are complete; importance needs 2 at least, better {FEW_TRIALS}"
         )
-    parameters = [parameter_from_json(identity["method"], name, facts) for name, facts in identity["space"].items()]
+    parameters = in_order(
+        [parameter_from_json(identity["method"], name, facts) for name, facts in identity["space"].items()]
+    )
     space: dict[str, BaseDistribution] = {one.name: distribution(one) for one in parameters}
     space |= {name: CategoricalDistribution([column_value(value) for value in grid[name]]) for name in grid}
     settings = _settings(found, identity["method"], parameters)
@@ -140,16 +143,10 @@ def _settings(found: TableRows, method: str, parameters: Sequence[Parameter]) ->
     settings = {}
     for trial, text in dict(zip(numbers, texts, strict=True)).items():
         whole = json.loads(text)
-        labels = {one.name: one.label(coerce(method, one.name, whole[one.name], found.where)) for one in parameters}
-        settings[trial] = {one.name: labels[one.name] for one in parameters if _active(one, labels, parameters)}
+        values = {one.name: coerce(method, one.name, whole[one.name], found.where) for one in parameters}
+        active = active_setting(parameters, values)
+        settings[trial] = {one.name: one.label(active[one.name]) for one in parameters if one.name in active}
     return settings
-
-
-def _active(parameter: Parameter, labels: Mapping[str, Any], parameters: Sequence[Parameter]) -> bool:
-    by_name = {one.name: one for one in parameters}
-    return all(
-        labels[other] in values and _active(by_name[other], labels, parameters) for other, values in parameter.when
-    )
 
 
 def _study(cells: Sequence[Mapping[str, Any]], space: Mapping[str, BaseDistribution]) -> optuna.Study:

@@ -6,6 +6,7 @@ goes look by look, so that nothing more is learned of what was dropped, and an i
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from clsearch.results.permitted import UnfinishedError, permitted_matrix, score
 from clsearch.results.race import Floats, RaceState, race
 from clsearch.results.sequences import COLUMNS, measured_sequences
 from clsearch.results.trials import ranked_trials
+from clsearch.results.verdicts import Pair
 from clsearch.search.ledger import Ledger
 from clsearch.spec.keys import eval_hash
 from clsearch.spec.sweep import SweepSpec, as_json
@@ -50,11 +52,14 @@ class Standing:
 def race_candidates(ledger: Ledger) -> list[Candidate]:
     """The best trials of the search, each under its best eval setting, then the published setting, no one twice.
 
-    None that breaks a constraint of the sweep takes part: it could not win.
+    None that breaks a constraint of the sweep takes part: it could not win. One that failed in the race is named, for
+    the record, and takes no place from the next best.
     """
     spec = ledger.spec
     able = ranked_trials(ledger.trials, spec.objective.direction)
-    found = [best_of(ledger, trial.number) for trial in able[: spec.race.top]]
+    failed = {trial for trial, _ in _failures(ledger)}
+    places = itertools.accumulate((trial.number not in failed for trial in able), initial=0)
+    found = [best_of(ledger, trial.number) for trial, taken in zip(able, places, strict=False) if taken < spec.race.top]
     if any(trial.number == 0 for trial in able):
         found.append(Candidate(0, ledger.setting(0), spec.eval_settings()[0]))
     return [*{candidate.name: candidate for candidate in found}.values()]
@@ -112,7 +117,10 @@ def record(spec: SweepSpec, stands: Standing) -> dict[str, Any]:
 
 
 def _scores(ledger: Ledger, candidates: Sequence[Candidate]) -> Floats:
-    """The objective of each candidate on each pair: NaN where rows are missing, infinitely bad where it failed."""
+    """The objective of each candidate on each pair: NaN where rows are missing, infinitely bad where it failed.
+
+    What failed on any pair has no missing rows, so that nothing more is learned of it.
+    """
     spec = ledger.spec
     pairs = {(seeds.run, seeds.order): at for at, seeds in enumerate(spec.race_seeds())}
     columns = {candidate.name: at for at, candidate in enumerate(candidates)}
@@ -128,7 +136,14 @@ def _scores(ledger: Ledger, candidates: Sequence[Candidate]) -> Floats:
         except UnfinishedError:
             continue
     worst = math.inf if spec.objective.direction == "min" else -math.inf
-    for trial, pair in ledger.race_failures():
-        if pair in pairs:
-            scores[pairs[pair], [at for name, at in columns.items() if name[0] == trial]] = worst
+    for trial, pair in _failures(ledger):
+        for at in (at for name, at in columns.items() if name[0] == trial):
+            scores[pairs[pair], at] = worst
+            scores[np.isnan(scores[:, at]), at] = worst
     return scores
+
+
+def _failures(ledger: Ledger) -> set[tuple[int, Pair]]:
+    """The trials that failed on a pair that the race has, each with the pair."""
+    pairs = {(seeds.run, seeds.order) for seeds in ledger.spec.race_seeds()}
+    return {(trial, pair) for trial, pair in ledger.race_failures() if pair in pairs}

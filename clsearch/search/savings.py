@@ -61,6 +61,9 @@ def stopping_lines(spec: SweepSpec, trials: Sequence[TrialRecord]) -> list[str]:
     past = past_curves((trial.number, trial.outcome) for trial in trials)
     if not past:
         state = f"{spec.stopping.name}, by {rule.value} {after}" if on else "off"
+        complete = sum(trial.status == "complete" for trial in trials)
+        if complete:
+            return [f"{state}; the {complete} complete trials do not show what it saves, their outcomes hold no curve"]
         return [f"{state}; no trial has ended yet that would show what it saves"]
     if on:
         stopped = [curve for curve in past if curve.final is None]

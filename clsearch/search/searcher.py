@@ -2,7 +2,7 @@
 
 Order of jobs: trials that were claimed and never ended, with the setting they claimed; then new trials up to the
 sweep's number or until the budget is spent; then, when all of those have ended, the follow-up (race, confirmation),
-batch by batch from the store.
+batch by batch from the store. Several drivers begin a batch in different places, and skip what has its rows by then.
 
 A budget is the search's. What was claimed is finished, and race and confirmation follow in any case: a setting that was
 chosen and never confirmed is worth nothing, and their cost is known beforehand.
@@ -10,8 +10,12 @@ chosen and never confirmed is worth nothing, and their cost is known beforehand.
 
 from __future__ import annotations
 
+import itertools
+import os
+import socket
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -24,11 +28,17 @@ from clsearch.execution.trial import failed_outcome, redact
 from clsearch.results.spending import Ended, close_attempts, exhausted
 from clsearch.search.ledger import Ledger
 from clsearch.search.proposals import propose
+from clsearch.search.stored import stored_by_now
 from clsearch.spec.sweep import Budget
 
 # What comes after the search: given the store as it stands, the next jobs; none once everything is done. It is asked
 # again whenever all of its jobs have ended, so that it may look at what they gave.
 FollowUp = Callable[[Ledger], Iterable[Job]]
+
+
+def own_turn() -> int:
+    """A number of this driver's own."""
+    return zlib.crc32(f"{socket.gethostname()}-{os.getpid()}".encode())
 
 
 class SweepSearcher(Searcher):
@@ -149,7 +159,17 @@ class SweepSearcher(Searcher):
             return job
         if any(running.phase == "search" for running in self._running.values()):
             return None
-        if not self._follow_up_jobs and not self._running:
+        return self._next_follow_up()
+
+    def _next_follow_up(self) -> Job | None:
+        spec = self.ledger.spec
+        while True:
+            while self._follow_up_jobs:
+                job = self._follow_up_jobs.popleft()
+                if not stored_by_now(self.ledger.store, spec, job):  # else another driver has learned it meanwhile
+                    return job
+            if self._running:
+                return None
             self.ledger.refresh()
             trials = self.ledger.trials
             if any(trial.status == "running" for trial in trials if trial.number < spec.trials):
@@ -157,9 +177,10 @@ class SweepSearcher(Searcher):
                 return None
             # Once each in a run: one that failed, or whose rows do not appear, is for the next run to try again.
             new = [job for job in self._follow_up(self.ledger) if job.name not in self._handed_out]
-            self._follow_up_jobs.extend(new)
+            if not new:
+                return None
+            self._follow_up_jobs.extend(_turned(new, own_turn()))
             self._handed_out.update(job.name for job in new)
-        return self._follow_up_jobs.popleft() if self._follow_up_jobs else None
 
     def _new_trial(self) -> Job | None:
         while True:
@@ -203,6 +224,15 @@ class SweepSearcher(Searcher):
         for job, message in self.refused:
             self._end(job, failed_outcome(f"UsageError: {message}"))
         self.refused.clear()
+
+
+def _turned(jobs: Iterable[Job], turn: int) -> Iterator[Job]:
+    """A batch from another pair and another trial on for each driver, so that several meet late; still pair by pair."""
+    pairs = [[*mine] for _, mine in itertools.groupby(jobs, lambda job: (job.phase, job.run_seed, job.order_seed))]
+    for i in range(len(pairs)):
+        mine = pairs[(turn + i) % len(pairs)]
+        at = turn // len(pairs) % len(mine)
+        yield from mine[at:] + mine[:at]
 
 
 class Deaths(Callback):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import numpy as np
 
@@ -90,6 +90,8 @@ def _setting(ledger: Ledger, choice: Choice) -> str:
 def _race_lines(ledger: Ledger, stands: Standing | None) -> Iterator[str]:
     race = ledger.spec.race
     if not race.top:
+        if ledger.spec.table.pairs:
+            yield from _failure_lines(ledger, {trial.number for trial in ledger.trials}, ", and is not in the table")
         return
     if stands is None:
         yield "race: none, there are fewer than two candidates"
@@ -102,19 +104,24 @@ def _race_lines(ledger: Ledger, stands: Standing | None) -> Iterator[str]:
         f"race on validation, {state.pairs_done} of up to {race.pairs} fresh pairs: "
         f"{len(stands.candidates)} candidates, {', '.join(ends)}"
     )
-    for trial, (run, order) in sorted(ledger.race_failures()):
-        if trial in {stands.candidates[drop.candidate].trial for drop in state.dropped}:
-            cause = ledger.store.get_json(ledger.store.race_failure_path(ledger.spec.name, trial, order, run))["cause"]
-            yield f"  trial {trial} failed: {cause}"
+    yield from _failure_lines(ledger, {stands.candidates[drop.candidate].trial for drop in state.dropped})
     if not state.is_over:
         yield "  it is not over, so no test row was read; the same command goes on"
     elif state.winner is None:
-        yield "  every candidate failed; nothing is confirmed"
+        failures = f"{ledger.store.uri}/trials/{ledger.spec.name}/*/failed-race-*.json"
+        yield f"  every candidate failed; nothing is confirmed. To try them again, remove {failures}"
     else:
         winner = stands.candidates[state.winner]
         mean = state.means[state.left.index(state.winner)]
         yield f"  won by {_named(winner.trial)}, {ledger.spec.objective.metric} {mean:.2f}"
         yield f"  {_setting(ledger, Choice(winner.trial, winner.eval_setting))}"
+
+
+def _failure_lines(ledger: Ledger, trials: Set[int], and_so: str = "") -> Iterator[str]:
+    for trial, (run, order) in sorted(ledger.race_failures()):
+        if trial in trials:
+            cause = ledger.store.get_json(ledger.store.race_failure_path(ledger.spec.name, trial, order, run))["cause"]
+            yield f"  trial {trial} failed{and_so}: {cause}"
 
 
 def _verdict_lines(ledger: Ledger) -> Iterator[str]:

@@ -11,17 +11,19 @@ from statistics import mean
 from clsearch.execution.job import Job, Phase, make_job
 from clsearch.execution.objective import validation_scores
 from clsearch.search.ledger import Ledger
-from clsearch.spec.keys import eval_hash
-from clsearch.spec.sweep import Seeds, SweepSpec
+from clsearch.search.stored import tasks_without_rows
+from clsearch.spec.sweep import Seeds
 
 
 def table_jobs(ledger: Ledger) -> list[Job]:
     """The next sequences of the table: validation on the further pairs, then on the dense ones, then all test rows.
 
-    The search itself has made the first pair's validation rows. Settings that failed are not in the table.
+    The search itself has made the first pair's validation rows. Settings that failed are not in the table,
+    on whichever pair of its validation it was.
     """
     spec = ledger.spec
-    every = [trial.number for trial in ledger.trials if trial.status == "complete"]
+    failed = {trial for trial, _ in ledger.race_failures()}
+    every = [trial.number for trial in ledger.trials if trial.status == "complete" and trial.number not in failed]
     further = spec.race_seeds(max(spec.table.pairs, spec.table.dense_pairs) - 1)
     first, rest = further[: spec.table.pairs - 1], further[spec.table.pairs - 1 :]
     jobs = list(_missing(ledger, every, "race", first))
@@ -62,16 +64,6 @@ def _missing(ledger: Ledger, trials: Sequence[int], phase: Phase, pairs: Sequenc
     stored = set(ledger.store.row_names(spec.name))
     for seeds in pairs:
         for trial in trials:
-            if not _is_stored(ledger, spec, trial, phase, seeds, stored):
-                yield make_job(trial, ledger.setting(trial), phase, seeds, tuple(spec.eval_settings()))
-
-
-def _is_stored(ledger: Ledger, spec: SweepSpec, trial: int, phase: Phase, seeds: Seeds, stored: set[str]) -> bool:
-    outcome = next(known.outcome for known in ledger.trials if known.number == trial)
-    assert outcome is not None
-    paths = (
-        ledger.store.rows_path(spec.name, trial, phase, seeds.order, seeds.run, task, eval_hash(eval_setting))
-        for task in range(1, outcome["tasks_total"] + 1)
-        for eval_setting in spec.eval_settings()
-    )
-    return all(path in stored for path in paths)
+            job = make_job(trial, ledger.setting(trial), phase, seeds, tuple(spec.eval_settings()))
+            if tasks_without_rows(spec, job, stored):
+                yield job

@@ -15,6 +15,7 @@ from clsearch.learning import known, measure
 from clsearch.learning.keys import request_stages, stage_keys
 from clsearch.learning.request import SequenceRequest
 from clsearch.learning.sequence import run_sequence
+from clsearch.results.layout import counts_prefix
 from clsearch.results.store import Store, StoreConflict, StoreError, open_store
 from clsearch.spec.settings import MoRASettings, make_settings
 
@@ -140,12 +141,48 @@ def test_an_eval_setting_left_to_the_defaults_is_the_one_that_names_them(store: 
 def test_a_parameter_of_later_tasks_shares_the_first_stage(store: Store, keep: Any, change: dict[str, Any]) -> None:
     run_sequence(ask(FM_LORA, keep=keep), store)
     result = run_sequence(ask(FM_LORA, trial=1, keep=keep, settings=change), store)
-    # Its checkpoint is there where all are kept; else the way to task 2 leads over task 1, which is not measured again.
-    assert result.stages_learned == {"all": 3, "last": 4, "none": 4}[keep]
+    # Its checkpoint is there, also of those that keep the last; else the way to task 2 leads over task 1, not measured.
+    assert result.stages_learned == {"all": 3, "last": 3, "none": 4}[keep]
     stored = {(row["trial"], row["task_learned"]): row for row in store.read_rows("s").to_pylist()}
     assert stored[0, 1]["stage_key"] == stored[1, 1]["stage_key"]
     assert stored[0, 1]["eval_seconds"] == stored[1, 1]["eval_seconds"]
     assert stored[0, 2]["stage_key"] != stored[1, 2]["stage_key"]
+
+
+def test_keeping_the_last_removes_what_it_wrote_itself(store: Store) -> None:
+    table = ask(REQUEST, sweep="table", max_tasks=2)
+    run_sequence(table, store)
+    theirs = store.list("stages/")
+    run_sequence(ask(REQUEST, keep="last"), store)
+    kept = store.list("stages/")
+    assert len(kept) == 3
+    assert {*theirs} < {*kept}
+    run_sequence(ask(REQUEST, keep="last", run_seed=1), store)
+    assert len({*store.list("stages/")} - {*kept}) == 1
+
+
+def test_keeping_the_last_keeps_the_stage_that_a_later_parameter_goes_on_from(store: Store) -> None:
+    run_sequence(ask(FM_LORA, keep="last"), store)
+    kept = {row["task_learned"] for row in rows(store, FM_LORA) if store.exists(store.stage_path(row["stage_key"]))}
+    assert kept == {1, 4}
+
+
+def test_first_stages_of_an_old_store_that_have_rows_and_no_counts(store: Store, measured: list[Any]) -> None:
+    """Their trial was resumed by a version that writes counts; another one comes to what has counts."""
+    first, other = ask(REQUEST, keep="none"), ask(REQUEST, keep="none", trial=1)
+    run_sequence(first, store)
+    run_sequence(other, store)
+    for key in {row["stage_key"] for row in rows(store, first) if row["task_learned"] < 3}:
+        for path in store.list(counts_prefix(key)):
+            Path(store.uri, path).unlink()
+    before = rows(store, other)
+    for path in store.row_names("s"):
+        if path.startswith("rows/s/1-") and "-t3-" in path:
+            Path(store.uri, path).unlink()
+    measured.clear()
+    assert run_sequence(other, store).stages_learned == 0
+    assert not measured
+    assert rows(store, other) == before
 
 
 @keeps

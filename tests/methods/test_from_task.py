@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 import pytest
 import torch
 
-from clsearch.spec.settings import METHODS, acts, field_type, fields, from_task
+from clsearch.spec.settings import METHODS, acts, field_type, fields, forks, from_task
 from tests.methods.nano import CASES, Nano
 
 LATER = [
@@ -55,6 +55,7 @@ def test_what_is_said_to_act_later_acts_later() -> None:
             *("selector_learning_rate", "selector_epochs"),
         )
     }
+    assert [(method, task) for method in METHODS for task in (2, 3) if forks(method, task)] == [("fm_lora", 2)]
     assert all(from_task(method, name) in (1, 2) for method in METHODS for name in fields(method))
 
 

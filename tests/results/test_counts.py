@@ -76,6 +76,8 @@ def test_counts_are_found_along_a_chain(store: Store, monkeypatch: pytest.Monkey
         put_counts(store, path, COUNTS)
     put_counts(store, counts_path("aab" + "0" * 61, "01"), COUNTS)
     assert known_counts(store, keys) == paths
+    assert known_counts(store, keys[1:]) == set()
+    assert known_counts(store, [keys[2], *keys[:2]]) == paths  # the first two have rows: they are not what decides
 
 
 def test_weights_are_noted_once_each(store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import known_curves
@@ -35,11 +35,17 @@ def ledger_of(spec: SweepSpec, store: Store, rates: Sequence[float], learn: Any 
     return ledger
 
 
-def play(ledger: Ledger, learn: Any = known_curves.learn, jobs: int | None = None) -> list[Job]:
+def play(
+    ledger: Ledger,
+    learn: Any = known_curves.learn,
+    jobs: int | None = None,
+    follow_up: Callable[[Ledger], Iterable[Job]] = follow_up,
+) -> list[Job]:
     """What follows the search, as the searcher asks for it: each job once, at most so many; the jobs that were done."""
     done: list[Job] = []
     known: set[Any] = set()
     while True:
+        ledger.refresh()
         batch = [job for job in follow_up(ledger) if job.name not in known]
         if not batch:
             return done

@@ -128,6 +128,19 @@ def test_trials_without_a_conditional_parameter_are_left_out_for_it() -> None:
     assert found.importances[0].shares[0].parameter == "temperature"
 
 
+def test_a_float_on_a_step_is_the_value_that_its_condition_names() -> None:
+    stepped = UNIT | {"low": 0.1, "high": 0.9, "step": 0.1}
+    space = {"learning_rate": UNIT | {"if": {"temperature": [0.3]}}, "temperature": stepped}
+    cells = drawn(20)
+    for cell in cells:
+        cell["setting"]["temperature"] = 0.1 + 0.2 if cell["trial"] % 2 else 0.5  # not the same float as 0.3
+    found = sweep_importance(found_in(cells, space=space), ["plasticity"])
+    assert {share.parameter: share.trials for share in found.importances[0].shares} == {
+        "temperature": 20,
+        "learning_rate": 10,
+    }
+
+
 def test_named_lists_are_weighed_by_name() -> None:
     facts = {"type": "choice", "choices": [[1, 2], [2, 4]], "labels": ["small", "large"], "published": [1, 2]}
     cells = [

@@ -16,6 +16,7 @@ import torch
 from clsearch.execution.job import Job, make_job, make_request, search_job
 from clsearch.learning.request import SequenceResult
 from clsearch.learning.sequence import run_sequence
+from clsearch.results.layout import counts_prefix
 from clsearch.results.store import Store
 from clsearch.search.designs import coming_settings
 from clsearch.search.ledger import Ledger
@@ -137,6 +138,19 @@ def test_a_plan_says_what_a_run_then_does(make: Make, store: Store, keep: str, p
     told = known_stages(spec, store)
     result = learn(spec, store, job)
     assert (told.search, told.asked) == (result.stages_reused, 3)
+
+
+def test_stages_whose_parents_have_rows_and_no_counts(make: Make, store: Store) -> None:
+    first, spec = make("a", "keep=none"), make("b", "keep=none")
+    job = search_job(first, 0, first.published_setting())
+    learn(first, store, job)
+    learn(spec, store, job)
+    keys = {row["stage_key"] for row in store.read_rows("b", task_learned=1).to_pylist()}
+    lost = [path for key in keys for path in store.list(counts_prefix(key))]
+    for path in [*lost, *(path for path in store.row_names("b") if "-t3-" in path)]:
+        Path(store.uri, path).unlink()
+    assert known_stages(spec, store) == Reusable(search=1, later=0, asked=1)
+    assert learn(spec, store, job).stages_learned == 0
 
 
 def test_weights_of_another_day_do_not_hide_what_is_known(make: Make, store: Store) -> None:

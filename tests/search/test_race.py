@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -188,7 +189,26 @@ def test_where_every_candidate_fails_nothing_is_confirmed(make_spec: Make, store
 
     assert set(phases(play(ledger, learn))) == {"race"}
     assert read_verdicts(store, spec.name) == []
-    assert "every candidate failed; nothing is confirmed" in summary(ledger, Board(spec, None), 0)
+    text = summary(ledger, Board(spec, None), 0)
+    assert f"every candidate failed; nothing is confirmed. To try them again, remove {store.uri}/trials/" in text
+    # Trials that are added race, though their objective is below that of those that failed.
+    grown = make_spec("trials=5", *ASKED[1:])
+    ledger = ledger_of(grown, store, [*RATES, 2.2e-3])
+    assert {job.trial for job in play(ledger)} == {4, 0}
+    assert verdict_of(store, grown).winner.trial == 4
+
+
+def test_what_failed_takes_no_place_from_the_next_best(make_spec: Make, store: Store) -> None:
+    spec = make_spec("trials=4", "race.top=2", "race.pairs=4", "eval_grid.threshold=[0.2]")
+    ledger = ledger_of(spec, store, [5e-4, 1e-3, 1.3e-3, 1.4e-3])
+    assert [one.trial for one in race_candidates(ledger)] == [1, 2, 0]
+    job = next(job for job in follow_up(ledger) if job.trial == 2)
+    ledger.fail_race(dataclasses.replace(job, run_seed=spec.seeds.run), {"cause": "E: e"})
+    ledger.refresh()
+    assert [one.trial for one in race_candidates(ledger)] == [1, 2, 0]  # on no pair of this race
+    ledger.fail_race(job, {"cause": "E: e"})
+    assert {job.trial for job in follow_up(ledger)} == {1, 3, 0}  # nothing more of the one that failed
+    assert [one.trial for one in race_candidates(ledger)] == [1, 2, 3, 0]
 
 
 # What it settles

@@ -6,13 +6,16 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import known_curves
+import played
 import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
 from ray.tune.search.searcher import Searcher
 
-from clsearch.execution.job import Job
+from clsearch.execution.job import Job, make_request
 from clsearch.execution.trial import failed_outcome
 from clsearch.results.store import Store
+from clsearch.search import searcher
 from clsearch.search.confirm import follow_up
 from clsearch.search.ledger import Ledger
 from clsearch.search.searcher import SweepSearcher
@@ -170,6 +173,44 @@ def test_no_test_image_is_read_while_another_driver_still_searches(
     _, confirmation = theirs.ask()
     assert confirmation is not None
     assert confirmation.phase == "confirm"
+
+
+def test_two_drivers_share_what_follows_the_search(
+    make_spec: Callable[..., SweepSpec], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec("trials=2", "company.prior_work.learning_rate=0.0015", "confirm.pairs=4")
+    Driver(spec, store).run(2)
+    turns = iter([0, 2])
+    monkeypatch.setattr(searcher, "own_turn", lambda: next(turns))
+    drivers = [Driver(spec, store), Driver(spec, store)]
+    jobs = []
+    while True:
+        asked = [driver.ask() for driver in drivers]
+        if all(job is None for _, job in asked):
+            break
+        for driver, (name, job) in zip(drivers, asked, strict=True):
+            if job is not None:
+                jobs.append(job)
+                known_curves.learn(make_request(spec, job, 1), store, None, lambda _: None)
+                driver.finish(name, job)
+    assert len(jobs) == len({job.name for job in jobs}) == 2 * 4
+    ours = jobs[::2]
+    assert [job.run_seed for job in ours] == sorted(job.run_seed for job in ours)  # pair by pair
+
+
+def test_what_another_driver_has_learned_is_not_handed_out(
+    make_spec: Callable[..., SweepSpec], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where it was in the batch already: then the next look follows at once."""
+    spec = make_spec("trials=3", "race.top=2", "race.pairs=5", "confirm.pairs=2")
+    Driver(spec, store).run(3)
+    ours = Driver(spec, store)
+    name, job = ours.ask()
+    assert job is not None
+    assert job.phase == "race"
+    played.play(Ledger(spec, store))
+    ours.finish(name, job)
+    assert ours.searcher.suggest("next") == Searcher.FINISHED
 
 
 def test_a_failed_trial_does_not_stop_the_search(make_spec: Callable[..., SweepSpec], store: Store) -> None:

@@ -230,6 +230,8 @@ def test_the_plan_says_what_stopping_would_have_saved(make_spec: Callable[..., S
     head, _ = stopping_lines(on, records(on, [*past[:-1], Curve(11, (1.0, 1.0), None)]))
     assert "guarded, by so_far after task 2; of 12 trials 1 were stopped, 1 of 36 stages (3%) saved" in head
     assert "no trial has ended yet" in stopping_lines(spec, [])[0]
+    ended = [TrialRecord(spec.name, n, {}, 1, {"status": "complete", "objective": 1.0}) for n in range(3)]
+    assert "off; the 3 complete trials do not show what it saves" in stopping_lines(spec, ended)[0]
     assert "never" in stopping_lines(make_spec("stopping.first_rung=3"), [])[0]
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import known_curves
 import pytest
+from played import CannotLearnError, ledger_of, play
 
 from clsearch.errors import UsageError
 from clsearch.execution.job import make_request, search_job
 from clsearch.layers.workers import Workers
+from clsearch.learning.request import SequenceRequest
 from clsearch.results.store import Store
 from clsearch.search.ledger import Ledger
+from clsearch.search.live import Board
 from clsearch.search.proposals import propose, sobol_setting
 from clsearch.search.run import run_sweep
-from clsearch.search.table import dense_trials
+from clsearch.search.summary import summary
+from clsearch.search.table import dense_trials, table_jobs
 from clsearch.spec.sweep import SweepSpec, load_sweep
 
 Make = Callable[..., SweepSpec]
@@ -48,6 +53,29 @@ def test_a_table_is_complete_and_goes_on_where_it_stood(make_spec: Make, store: 
     before = store.list("")
     assert run_sweep(spec, store, known_curves.raise_in_trial_1) == 0
     assert store.list("") == before
+
+
+def test_a_setting_that_fails_on_a_further_pair_leaves_the_table_to_the_others(make_spec: Make, store: Store) -> None:
+    """Trial 1, the best, fails in validation and trial 3 on test."""
+    spec = make_spec(*TABLE)
+    ledger = ledger_of(spec, store, [5e-4, 1e-3, 1.5e-3, 4e-3, 9e-4])
+
+    def learn(request: SequenceRequest, *rest: Any) -> Any:
+        if (request.trial, request.phase) in ((1, "race"), (3, "analysis")):
+            raise CannotLearnError("RuntimeError: the loss is no number")
+        return known_curves.learn(request, *rest)
+
+    jobs = play(ledger, learn, follow_up=table_jobs)
+    tried = Counter((job.phase, job.trial) for job in jobs)
+    assert tried == {
+        **{("race", trial): 1 for trial in (1, 2, 3)},
+        **{("race", trial): 2 for trial in (0, 4)},  # the published one and the best that is left
+        **{("analysis", trial): 2 for trial in (2, 3)},
+        **{("analysis", trial): 3 for trial in (0, 4)},
+    }
+    assert {row["trial"] for row in store.read_rows(spec.name, phase="analysis").to_pylist()} == {0, 2, 4}
+    text = summary(ledger, Board(spec, None), 2)
+    assert "trial 1 failed, and is not in the table: RuntimeError: the loss is no number" in text
 
 
 def test_the_dense_settings_are_the_published_one_and_the_best(make_spec: Make, store: Store) -> None:
