@@ -97,7 +97,7 @@ def test_trials_by_number(store: Store, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_verdict_names_the_winner(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     choice = {"trial": 0, "eval_setting": {}}
     verdict = {"winner": choice, "published": choice, "company": {}, "race": None, "seeds": [], "claim": False}
-    store.put_json("verdicts/alpha/1.json", {**verdict, "confirm_pairs": 0, "written_at": "now"})
+    store.put_json("verdicts/alpha/1.json", {**verdict, "level": 0.05, "confirm_pairs": 0, "written_at": "now"})
     assert diff(capsys, store, "alpha", "beta")["a"]["trial"] == 0
 
 

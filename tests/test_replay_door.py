@@ -46,7 +46,7 @@ def test_a_table_for_people(file: str, capsys: pytest.CaptureFixture[str]) -> No
     lines = out.splitlines()
     assert any(line.startswith("today") and "1.0x" in line for line in lines)
     assert any(line.startswith("clsearch: our defaults") for line in lines)
-    assert any(line.startswith("race: 1000 races of 6 settings on up to 8 of the table's real pairs") for line in lines)
+    assert any(line.startswith("race: 1000 races of 6 settings on up to 5 of the table's real pairs") for line in lines)
     assert "observed on virtual seeds" in out
     assert "16 sequences" in out
 

@@ -8,14 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from clsearch.results.permitted import (
-    ExcludedError,
-    UnfinishedError,
-    ValidationMatrix,
-    matrix_to_show,
-    permitted_matrix,
-    score,
-)
+from clsearch.results.permitted import ExcludedError, UnfinishedError, ValidationMatrix, permitted_or_shown, score
 from clsearch.results.sequences import under_eval_settings
 from clsearch.spec.protocols import Protocol
 from clsearch.spec.sweep import Objective
@@ -60,12 +53,11 @@ def validation_curve(
 def _matrices(rows: pa.Table, protocol: Protocol, eval_settings: Sequence[Mapping[str, Any]]) -> list[ValidationMatrix]:
     if protocol.kind == "published" and len(eval_settings) > 1:
         raise ExcludedError(f"protocol published chooses nothing: one eval setting, not {len(eval_settings)}")
-    matrix_of = matrix_to_show if protocol.kind == "published" else permitted_matrix
     matrices = []
     for setting, found in zip(eval_settings, under_eval_settings(rows, "validation", eval_settings), strict=True):
         if found is None:
             raise UnfinishedError(f"there are no validation rows under eval setting {dict(setting)}")
-        matrices.append(matrix_of(found, protocol))
+        matrices.append(permitted_or_shown(found, protocol))
     return matrices
 
 

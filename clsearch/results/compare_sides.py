@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from clsearch.errors import UsageError, nearest
-from clsearch.results.permitted import UnfinishedError, ValidationMatrix, matrix_to_show, permitted_matrix
+from clsearch.results.permitted import UnfinishedError, permitted_or_shown
 from clsearch.results.sequences import COLUMNS, Counts, Measured, measured_sequences
 from clsearch.results.store import Store
 from clsearch.results.trials import TrialRecord, best_trial, read_trials
@@ -124,7 +124,7 @@ def _counts(one: Measured, protocol: str) -> tuple[Counts, Counts] | None:
         return (one.correct, one.count) if one.complete(whole_matrix=False) else None
     known = read_protocol(protocol, f"sweep {one.sweep}")
     try:
-        shown: ValidationMatrix = (matrix_to_show if known.kind == "published" else permitted_matrix)(one, known)
+        shown = permitted_or_shown(one, known)
     except UnfinishedError:
         return None
     return shown.correct, shown.count

@@ -121,6 +121,11 @@ def matrix_to_show(sequence: SequenceCounts, protocol: Protocol) -> ValidationMa
     return _made(sequence, protocol, len(sequence.count))
 
 
+def permitted_or_shown(sequence: SequenceCounts, protocol: Protocol) -> ValidationMatrix:
+    """What is told of a sequence: `matrix_to_show` under protocol `published`, else `permitted_matrix`."""
+    return (matrix_to_show if protocol.kind == "published" else permitted_matrix)(sequence, protocol)
+
+
 def score(matrix: ValidationMatrix, metric: str) -> float:
     """A metric of results.metrics over the permitted entries, in percent; NaN where an entry it reads has no count."""
     if not isinstance(matrix, ValidationMatrix):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import math
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from clsearch.results.intervals import Gap
 
@@ -46,8 +44,3 @@ def with_interval(gap: Gap) -> str:
     if gap.low is None or gap.high is None:
         return f"{gap.mean:+.2f}"
     return f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
-
-
-def json_number(value: float | None) -> Any:
-    """The value as JSON can hold it: None for NaN."""
-    return None if value is None or math.isnan(value) else float(value)

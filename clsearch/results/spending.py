@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from clsearch.results import rows as row_files
-from clsearch.results.store import Store
+from clsearch.results.store import Store, parse_row_name
 from clsearch.spec.sweep import Budget
 
 # As the job is reported; stopped: told to end, with its driver or by it; lost: the process went away.
@@ -69,7 +69,7 @@ class AttemptLog:
         self._attempts: dict[Name, Attempt] = {}
         self._ends: dict[Name, Mapping[str, Any]] = {}
         self._last_rows: dict[Name, float] = {}  # seconds since 1970
-        self._known_rows: set[str] = set()
+        self._writers: dict[str, tuple[int, float | None]] = {}  # of row files: the attempt, and when
         self._looked_at: set[Name] = set()
 
     def refresh(self, paths: Iterable[str]) -> None:
@@ -114,21 +114,25 @@ class AttemptLog:
     def _read_rows(self, names: Iterable[Name]) -> None:
         """Note when each of these attempts wrote its last rows."""
         newest = {one.job: one.number for one in sorted(self._attempts.values(), key=lambda one: one.number)}
-        for name in names:
-            one = self._attempts[name]
-            if name in self._looked_at:
-                continue
-            if newest[one.job] != one.number:
+        wanted = [name for name in names if name not in self._looked_at]
+        found = self._store.read_many([self._attempts[name] for name in wanted], self._last_written)
+        for name, written in zip(wanted, found, strict=True):
+            self._last_rows[name] = written
+            if newest[self._attempts[name].job] != name[1]:
                 self._looked_at.add(name)  # once is enough: one that was followed by another writes no more
-            self._last_rows.setdefault(name, one.started)
-            trial, phase, order_seed, run_seed = one.job
-            paths = self._store.list(f"rows/{self._sweep}/{trial}-{phase}-{order_seed}-{run_seed}-t")
-            new = [path for path in paths if path not in self._known_rows]
-            self._known_rows.update(new)
-            for number, written in self._store.read_many(new, self._writer):
-                if written is not None:
-                    known = self._last_rows.get((trial, number), written)
-                    self._last_rows[trial, number] = max(known, written)
+
+    def _last_written(self, one: Attempt) -> float:
+        """When an attempt wrote its last rows, or else when it started: read from the last task back to one of its."""
+        trial, phase, order_seed, run_seed = one.job
+        paths = self._store.list(f"rows/{self._sweep}/{trial}-{phase}-{order_seed}-{run_seed}-t")
+        tasks = {path: name.task_learned for path in paths if (name := parse_row_name(path)) is not None}
+        for path in sorted(tasks, key=lambda path: -tasks[path]):
+            if path not in self._writers:
+                self._writers[path] = self._writer(path)
+            number, written = self._writers[path]
+            if number == one.number and written is not None:
+                return written
+        return one.started
 
     def _writer(self, path: str) -> tuple[int, float | None]:
         """Which attempt wrote a row file, and when."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from clsearch.errors import UsageError
 from clsearch.results.permitted import ExcludedError, permitted_so_far, score
 from clsearch.results.sequences import COLUMNS, Measured, measured_sequences
 from clsearch.results.table_files import TableRows, validation_rows
-from clsearch.spec.conditions import active_setting
+from clsearch.spec.conditions import active_setting, in_order
 from clsearch.spec.parameters import Parameter, parameter_from_json
 from clsearch.spec.protocols import Protocol, read_protocol
 from clsearch.spec.schema import NEED_FUTURE_TASKS
@@ -73,14 +73,9 @@ class Table:
         return read_protocol(str(self.identity["protocol"]), self.where)
 
     @property
-    def tasks(self) -> int:
-        """How many tasks a sequence learned."""
-        return int(self.count.shape[-1])
-
-    @property
     def permitted_tasks(self) -> int:
-        """How many of them the protocol lets choose: the length of the curves."""
-        return min(self.tasks, self.protocol.tasks or self.tasks)
+        """How many tasks of a sequence the protocol lets choose: the length of the curves."""
+        return int(self.count.shape[-1])
 
     def has(self) -> NDArray[np.bool_]:
         """[setting, pair]: what was measured."""
@@ -92,7 +87,7 @@ class Table:
         Raises UsageError under protocol `published`, by which nothing is chosen.
         """
         protocol = self.protocol
-        result = np.full((*self.count.shape[:-2], self.permitted_tasks), np.nan)
+        result = np.full(self.count.shape[:-1], np.nan)
         try:
             for place, sequence in self.sequences.items():
                 for task in range(1, self.permitted_tasks + 1):
@@ -105,7 +100,8 @@ class Table:
 def load_table(where: str, sweep: str | None = None) -> Table:
     """The table of a package table's name, a `.parquet` file or a store; settings that are not complete are left out.
 
-    A setting is complete where all stages of the search's pair have their rows under every eval setting.
+    A setting is complete where all stages of the search's pair have their rows under every eval setting, as far as the
+    protocol lets them choose.
 
     Raises:
         UsageError: there is no such place or sweep, or no setting in it is complete; the message says what to do.
@@ -117,12 +113,13 @@ def load_table(where: str, sweep: str | None = None) -> Table:
 def make_table(found: TableRows) -> Table:
     """The table of a sweep's validation rows; raises UsageError where no setting is complete."""
     identity = found.identity
-    parameters = _parameters(identity)
+    method = str(identity["method"])
+    parameters = in_order([parameter_from_json(method, name, facts) for name, facts in identity["space"].items()])
     whole = identity["objective"]["metric"] in NEED_FUTURE_TASKS
     evals = _eval_settings(found, identity)
     measured = [
         sequence
-        for sequence in measured_sequences(found.rows)
+        for sequence in _permitted(found, identity)
         if sequence.complete(whole) and json.loads(sequence.eval_setting) in evals
     ]
     complete = _complete(measured, len(evals))
@@ -152,7 +149,7 @@ def make_table(found: TableRows) -> Table:
         identity=identity,
         parameters=parameters,
         trials=tuple(trials),
-        settings=_settings(found, str(identity["method"]), parameters, trials),
+        settings=_settings(found, method, parameters, trials),
         eval_settings=tuple(evals),
         pairs=tuple(pairs),
         correct=correct,
@@ -181,16 +178,13 @@ class _Places:
         return self.trials.index(trial), self.evals.index(name), self.pairs.index(pair)
 
 
-def _parameters(identity: Mapping[str, Any]) -> tuple[Parameter, ...]:
-    """The searched parameters, each after those its condition names."""
-    method = str(identity["method"])
-    rest = [parameter_from_json(method, name, facts) for name, facts in sorted(identity["space"].items())]
-    ordered: list[Parameter] = []
-    while rest:
-        waiting = {parameter.name for parameter in rest}
-        ordered.append(next(one for one in rest if not any(other in waiting for other, _ in one.when)))
-        rest.remove(ordered[-1])
-    return tuple(ordered)
+def _permitted(found: TableRows, identity: Mapping[str, Any]) -> list[Measured]:
+    """The sequences, each with the tasks that the protocol lets choose: others may not have been learned."""
+    tasks = read_protocol(str(identity["protocol"]), found.where).tasks
+    return [
+        replace(sequence, correct=sequence.correct[:tasks, :tasks], count=sequence.count[:tasks, :tasks])
+        for sequence in measured_sequences(found.rows)
+    ]
 
 
 def _eval_settings(found: TableRows, identity: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -236,7 +230,7 @@ def _seconds(found: TableRows, places: _Places, shape: tuple[int, int, int, int]
     every = {*zip(*(found.rows[name].to_pylist() for name in columns), strict=True)}
     for trial, setting, run, order, task, train, evaluated in every:
         place = places.at(trial, setting, (run, order))
-        if place is not None:
+        if place is not None and task <= tasks:
             s, e, p = place
             learn[s, p, task - 1] = np.nan if train is None else train
             evaluate[s, e, p, task - 1] = np.nan if evaluated is None else evaluated

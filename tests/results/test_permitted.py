@@ -17,6 +17,7 @@ from clsearch.results.permitted import (
     ValidationMatrix,
     matrix_to_show,
     permitted_matrix,
+    permitted_or_shown,
     permitted_so_far,
     score,
 )
@@ -134,6 +135,8 @@ def test_published_chooses_nothing_and_still_shows_its_figure() -> None:
         with pytest.raises(ExcludedError, match="nothing is chosen"):
             make(sequence(), protocol)
     assert matrix_to_show(sequence(), protocol).tasks == TASKS
+    assert permitted_or_shown(sequence(), protocol).tasks == TASKS
+    assert permitted_or_shown(sequence(), FIRST).tasks == 2
     with pytest.raises(ExcludedError, match="take permitted_matrix"):
         matrix_to_show(sequence(), FIRST)
 

@@ -170,6 +170,19 @@ def test_a_second_look_reads_only_what_is_new(store: Store, monkeypatch: pytest.
     assert len(read) == 2
 
 
+def test_the_last_rows_are_found_without_reading_all_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(store, 0, 1, 0.0)
+    begin(store, 0, 2, 20.0)
+    for task in range(1, 13):  # eleven of the first attempt, one of the second; neither ended
+        write_rows(store, 0, 1 + (task == 12), task, hour=25.0 if task == 12 else task)
+    read: list[str] = []
+    get = store.get
+    monkeypatch.setattr(store, "get", lambda path: read.append(path) or get(path))
+    assert spent(store, SWEEP).hours == pytest.approx(11.0 + 5.0)
+    tasks = {path.rsplit("-", 2)[1] for path in read if path.startswith("rows/")}
+    assert tasks == {"t12", "t11"}
+
+
 def test_another_drivers_attempt_is_looked_at_again_until_it_ends(store: Store) -> None:
     log = AttemptLog(store, SWEEP)
     begin(store, 0, 1, 0.0)

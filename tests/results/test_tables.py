@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from made_up_store import write_sequence
 from made_up_table import HOME, identity, noisy_curves, pair, settings, table_rows, write_rows
@@ -41,7 +43,7 @@ def store(tmp_path: Path) -> Store:
 
 def equal(one: Table, other: Table) -> bool:
     arrays = ("correct", "count", "learn_seconds", "evaluate_seconds")
-    facts = ("sweep", "parameters", "trials", "settings", "eval_settings", "pairs", "metric", "tasks")
+    facts = ("sweep", "parameters", "trials", "settings", "eval_settings", "pairs", "metric", "permitted_tasks")
     return all(np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in arrays) and all(
         getattr(one, name) == getattr(other, name) for name in facts
     )
@@ -123,9 +125,19 @@ def test_a_protocol_cuts_the_curves() -> None:
     curves, known = made_up_curves(), settings(SETTINGS)
     first = make_table(table_rows(curves, known, identity((0.2, 0.0), protocol="first_tasks(2)")))
     np.testing.assert_allclose(first.curves(), curves[..., :2], atol=0.01)
+    assert first.permitted_tasks == first.learn_seconds.shape[-1] == 2
     chosen = make_table(table_rows(curves, known, identity((0.2, 0.0), protocol="published")))
     with pytest.raises(UsageError, match="nothing is chosen"):
         chosen.curves()
+
+
+def test_what_the_protocol_does_not_permit_need_not_be_learned(store: Store) -> None:
+    """As a search of the first two of three tasks leaves it."""
+    found = table_rows(made_up_curves(), settings(SETTINGS), identity((0.2, 0.0), protocol="first_tasks(2)"), "begun")
+    write_rows(store, replace(found, rows=found.rows.filter(pc.field("task_learned") <= 2)))
+    table = load_table(store.uri, "begun")
+    assert table.trials == (0, 1, 2, 3)
+    np.testing.assert_allclose(table.curves(), made_up_curves()[..., :2], atol=0.01)
 
 
 def test_inactive_parameters_stand_at_their_published_value() -> None:
