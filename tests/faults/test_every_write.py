@@ -102,8 +102,9 @@ def test_a_sequence_that_dies_between_two_writes_is_taken_up(keep: Any) -> None:
         assert facts(objects.objects) == expected, f"after {written} writes"
         found = checkpoints(objects.objects)
         assert found.keys() >= kept.keys(), f"after {written} writes"
-        # What dies before its last removal may leave that checkpoint: with every count there, nothing is learned again.
-        assert len(found) - len(kept) <= (keep == "last"), f"after {written} writes"
+        # A run removes what it wrote itself and nothing it finds, which may be another sweep's: a death leaves at most
+        # the checkpoint it went on from and the one before, whose removal was next.
+        assert len(found) - len(kept) <= 2 * (keep == "last"), f"after {written} writes"
         for path, state in kept.items():
             assert all(torch.equal(state[name], found[path][name]) for name in state), f"after {written} writes"
 
